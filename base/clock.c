@@ -14,11 +14,20 @@ static int64_t read_us(clockid_t id)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-int64_t clock_monotonic_us(void) { return read_us(CLOCK_MONOTONIC); }
+int64_t clock_monotonic_us(void)
+{
+    return read_us(CLOCK_MONOTONIC);
+}
 
-int64_t clock_monotonic_ms(void) { return read_us(CLOCK_MONOTONIC) / 1000; }
+int64_t clock_monotonic_ms(void)
+{
+    return read_us(CLOCK_MONOTONIC) / 1000;
+}
 
-int64_t clock_unix_ms(void) { return read_us(CLOCK_REALTIME) / 1000; }
+int64_t clock_unix_ms(void)
+{
+    return read_us(CLOCK_REALTIME) / 1000;
+}
 
 void clock_sleep_ms(int64_t duration_ms)
 {

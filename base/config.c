@@ -92,7 +92,10 @@ void config_free(struct config *config)
     free(config);
 }
 
-const char *config_error(const struct config *config) { return config->error; }
+const char *config_error(const struct config *config)
+{
+    return config->error;
+}
 
 const char *config_warning(const struct config *config, size_t index)
 {

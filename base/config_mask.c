@@ -115,7 +115,10 @@ static bool put_parameter(struct text_buffer *out, const char *name, size_t name
            is_name(name, name_size, "sslpassword");
 }
 
-static const char *skip_space(const char *at) { return at + strspn(at, " \t\n\r\f\v"); }
+static const char *skip_space(const char *at)
+{
+    return at + strspn(at, " \t\n\r\f\v");
+}
 
 /* The end of a conninfo value, quotes included; NULL: it does not end as it should. */
 static const char *value_end(const char *at)

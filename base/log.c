@@ -55,7 +55,10 @@ bool log_configure(const char *level, const char *format)
     return true;
 }
 
-bool log_is_on(enum log_level level) { return level >= lowest_level; }
+bool log_is_on(enum log_level level)
+{
+    return level >= lowest_level;
+}
 
 bool log_is_due(uint64_t *count)
 {

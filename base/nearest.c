@@ -10,7 +10,10 @@
 
 enum { NAME_SIZE_MAX = 64 };
 
-static size_t smaller(size_t left, size_t right) { return left < right ? left : right; }
+static size_t smaller(size_t left, size_t right)
+{
+    return left < right ? left : right;
+}
 
 static bool is_same(char left, char right)
 {

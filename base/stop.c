@@ -80,4 +80,7 @@ bool stop_requested(void)
     return atomic_load_explicit(&requested, memory_order_acquire);
 }
 
-void stop_request(void) { atomic_store_explicit(&requested, true, memory_order_release); }
+void stop_request(void)
+{
+    atomic_store_explicit(&requested, true, memory_order_release);
+}

@@ -8,12 +8,14 @@
 #include <string.h>
 
 /* NONE has an empty name, so that no name finds it and a slip prints nothing. */
+/* clang-format off */
 static const char *const outcome_names[OUTCOME_COUNT] = {
     [OUTCOME_NONE] = "",
 #define X(suffix, name) [OUTCOME_##suffix] = #name,
     OUTCOMES(X)
 #undef X
 };
+/* clang-format on */
 
 struct code_entry {
     const char *name;

@@ -7,12 +7,14 @@
 
 #include <string.h>
 
+/* clang-format off */
 static const char *const operation_names[OPERATION_COUNT] = {
     [OPERATION_NONE] = "",
 #define X(suffix, name) [OPERATION_##suffix] = #name,
     OPERATIONS(X)
 #undef X
 };
+/* clang-format on */
 
 const char *operation_name(enum operation operation)
 {
@@ -22,7 +24,8 @@ const char *operation_name(enum operation operation)
 enum operation operation_find(const char *name, size_t size)
 {
     for (unsigned i = OPERATION_NONE + 1; i < OPERATION_COUNT; i++)
-        if (strlen(operation_names[i]) == size && memcmp(operation_names[i], name, size) == 0)
+        if (strlen(operation_names[i]) == size &&
+            memcmp(operation_names[i], name, size) == 0)
             return (enum operation)i;
     return OPERATION_NONE;
 }
@@ -136,6 +139,26 @@ static void put_payment(struct canonical *canonical, const struct command *comma
     put_text(canonical, command->reference);
 }
 
+static void put_transfer(struct canonical *canonical, const struct command *command)
+{
+    put_text(canonical, command->source);
+    put_text(canonical, command->destination);
+    put_payment(canonical, command);
+}
+
+static void put_refund(struct canonical *canonical, const struct command *command)
+{
+    put(canonical, command->refunded_payment_id.bytes, UUID_SIZE);
+    put_payment(canonical, command);
+}
+
+static void (*const put_fields[OPERATION_COUNT])(struct canonical *canonical,
+                                                 const struct command *command) = {
+    [OPERATION_OPEN_ACCOUNT] = put_account,
+    [OPERATION_TRANSFER] = put_transfer,
+    [OPERATION_REFUND] = put_refund,
+};
+
 size_t command_canonical(const struct command *command,
                          uint8_t canonical[COMMAND_CANONICAL_MAX])
 {
@@ -143,22 +166,6 @@ size_t command_canonical(const struct command *command,
     canonical[0] = CANONICAL_VERSION;
     put_text(&form, operation_names[command->operation]);
     put_text(&form, command->client);
-    switch (command->operation) {
-    case OPERATION_OPEN_ACCOUNT:
-        put_account(&form, command);
-        break;
-    case OPERATION_TRANSFER:
-        put_text(&form, command->source);
-        put_text(&form, command->destination);
-        put_payment(&form, command);
-        break;
-    case OPERATION_REFUND:
-        put(&form, command->refunded_payment_id.bytes, UUID_SIZE);
-        put_payment(&form, command);
-        break;
-    case OPERATION_NONE:
-    case OPERATION_COUNT: /* not commands: only a valid command has a canonical form */
-        break;
-    }
+    put_fields[command->operation](&form, command);
     return form.size;
 }

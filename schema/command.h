@@ -64,7 +64,8 @@ bool command_is_reference(const char *bytes, size_t size);
 
 /* The versioned, length-prefixed canonical form of operation, client and the business
  * fields, amounts in minor units (CONTRACT §2 Fingerprint). The key is not part of it.
- * Returns its size. Its SHA-256 is the fingerprint. A change here is a change of version. */
+ * Returns its size. Its SHA-256 is the fingerprint. A change here is a change of version.
+ * Only a valid command has one. */
 size_t command_canonical(const struct command *command,
                          uint8_t canonical[COMMAND_CANONICAL_MAX]);
 

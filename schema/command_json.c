@@ -41,21 +41,20 @@ static const char *parse_fault(enum json_error_code error)
 }
 
 /* Whether everything in the value stays within the limit, the value itself being at `depth`.
- * Goes no deeper than one level beyond the limit. */
+ * Goes no deeper than one level beyond the limit. An array has no members and an object no
+ * elements, so that one of the two loops has nothing to do. */
 static bool is_shallow(json_t *value, unsigned depth)
 {
-    size_t index;
-    const char *name;
-    json_t *member;
     if (!json_is_object(value) && !json_is_array(value))
         return true;
     if (depth > COMMAND_DEPTH_MAX)
         return false;
-    json_array_foreach(value, index, member)
-        if (!is_shallow(member, depth + 1))
+    for (size_t i = 0; i < json_array_size(value); i++)
+        if (!is_shallow(json_array_get(value, i), depth + 1))
             return false;
-    json_object_foreach(value, name, member)
-        if (!is_shallow(member, depth + 1))
+    for (void *at = json_object_iter(value); at != NULL;
+         at = json_object_iter_next(value, at))
+        if (!is_shallow(json_object_iter_value(at), depth + 1))
             return false;
     return true;
 }
@@ -118,12 +117,13 @@ static void note_member(struct command_json *json, const char *name, const json_
 /* One pass over the members; false: nested too deep. */
 static bool note_members(struct command_json *json)
 {
-    const char *name;
-    json_t *member;
-    json_object_foreach(json->document, name, member) {
+    json_t *object = json->document;
+    for (void *at = json_object_iter(object); at != NULL;
+         at = json_object_iter_next(object, at)) {
+        json_t *member = json_object_iter_value(at);
         if (!is_shallow(member, 2))
             return false;
-        note_member(json, name, member);
+        note_member(json, json_object_iter_key(at), member);
     }
     return true;
 }

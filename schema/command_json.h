@@ -41,7 +41,7 @@ enum value_kind {
 
 struct json_value {
     enum value_kind kind;
-    const char *text; /* of a string: UTF-8 without NUL inside, borrowed from the document */
+    const char *text; /* of a string: UTF-8 without NUL; borrowed from the document */
     size_t size;
     const void *node; /* jansson's, of a number */
 };

@@ -167,10 +167,11 @@ static const struct shape {
     unsigned required, optional;
 } shapes[OPERATION_COUNT] = {
     [OPERATION_NONE] = {BIT(OPERATION) | BIT(CLIENT), ~0U},
-    [OPERATION_OPEN_ACCOUNT] = {BIT(OPERATION) | BIT(CLIENT) | BIT(ACCOUNT) | BIT(CURRENCY),
+    [OPERATION_OPEN_ACCOUNT] = {BIT(OPERATION) | BIT(CLIENT) | BIT(ACCOUNT) |
+                                    BIT(CURRENCY),
                                 BIT(MINIMUM_BALANCE) | BIT(IDEMPOTENCY_KEY)},
-    [OPERATION_TRANSFER] = {BIT(OPERATION) | BIT(CLIENT) | BIT(SOURCE) | BIT(DESTINATION) |
-                                BIT(AMOUNT) | BIT(CURRENCY),
+    [OPERATION_TRANSFER] = {BIT(OPERATION) | BIT(CLIENT) | BIT(SOURCE) |
+                                BIT(DESTINATION) | BIT(AMOUNT) | BIT(CURRENCY),
                             BIT(REFERENCE) | BIT(IDEMPOTENCY_KEY)},
     [OPERATION_REFUND] = {BIT(OPERATION) | BIT(CLIENT) | BIT(PAYMENT_ID) | BIT(AMOUNT) |
                               BIT(CURRENCY),
@@ -179,7 +180,8 @@ static const struct shape {
 
 static bool take_name(char *name, const struct json_value *value, size_t max)
 {
-    if (value->kind != VALUE_KIND_STRING || !command_is_name(value->text, value->size, max))
+    if (value->kind != VALUE_KIND_STRING ||
+        !command_is_name(value->text, value->size, max))
         return false;
     copy_text(name, value->text, value->size);
     return true;
@@ -213,7 +215,8 @@ static bool take_payment_id(struct command *command, const struct json_value *va
 
 static bool take_reference(struct command *command, const struct json_value *value)
 {
-    if (value->kind != VALUE_KIND_STRING || !command_is_reference(value->text, value->size))
+    if (value->kind != VALUE_KIND_STRING ||
+        !command_is_reference(value->text, value->size))
         return false;
     copy_text(command->reference, value->text, value->size);
     return true;
@@ -257,14 +260,16 @@ static const struct rule {
     [FIELD_ACCOUNT] = {"account", take_account, NAME_EXPECTATION},
     [FIELD_SOURCE] = {"source", take_source, NAME_EXPECTATION},
     [FIELD_DESTINATION] = {"destination", take_destination, NAME_EXPECTATION},
-    [FIELD_PAYMENT_ID] = {"payment_id", take_payment_id, "must be a UUID of 36 characters"},
+    [FIELD_PAYMENT_ID] = {"payment_id", take_payment_id,
+                          "must be a UUID of 36 characters"},
     [FIELD_AMOUNT] = {"amount", is_amount_type, "must be a decimal string or a number"},
     [FIELD_CURRENCY] = {"currency", is_string, "must be a string"},
     [FIELD_MINIMUM_BALANCE] = {"minimum_balance", is_minimum_type,
                                "must be a decimal string, a number or null"},
-    [FIELD_REFERENCE] = {"reference", take_reference,
-                         "must be a string of 1 to 140 characters, none of them a control "
-                         "character"},
+    [FIELD_REFERENCE] =
+        {"reference", take_reference,
+         "must be a string of 1 to 140 characters, none of them a control "
+         "character"},
     [FIELD_IDEMPOTENCY_KEY] = {"idempotency_key", is_settled, ""},
 };
 
@@ -337,8 +342,7 @@ static bool all_fields_valid(struct intake *intake, const struct command_json *j
     bool is_known = intake->command.operation != OPERATION_NONE;
     unsigned judged = is_known ? json->present : shapes[OPERATION_NONE].required;
     for (unsigned i = 0; i < FIELD_COUNT; i++)
-        if ((judged & 1U << i) != 0 &&
-            !rules[i].take(&intake->command, &json->values[i]))
+        if ((judged & 1U << i) != 0 && !rules[i].take(&intake->command, &json->values[i]))
             return refuse_field(intake, CODE_FIELD_INVALID, rules[i].name,
                                 rules[i].expectation);
     return true;
@@ -415,8 +419,8 @@ static bool take_minimum(struct intake *intake, const struct json_value *value)
     if (money_parse_not_positive(decimal.text, decimal.size, command->currency->exponent,
                                  &command->minimum_balance_minor))
         return true;
-    return refuse_amount(intake, "the minimum_balance must be 0 or a decimal below, at least ",
-                         "-");
+    return refuse_amount(
+        intake, "the minimum_balance must be 0 or a decimal below, at least ", "-");
 }
 
 static bool take_money(struct intake *intake, const struct command_json *json)

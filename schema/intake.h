@@ -18,7 +18,7 @@ struct intake {
     bool has_client; /* command.client is readable, also when the command is malformed */
     /* private to intake.c */
     bool header_seen, header_invalid, header_ambiguous;
-    struct command command; /* operation is NONE unless readable */
+    struct command command;             /* operation is NONE unless readable */
     char detail[INTAKE_DETAIL_MAX + 1]; /* one sentence if code is set; valid UTF-8 */
 };
 

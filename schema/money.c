@@ -50,7 +50,8 @@ bool money_parse(const char *text, size_t size, unsigned exponent, int64_t *mino
     if (!find_decimals(text, size, whole, &decimals) || decimals > exponent)
         return false;
     int64_t sum = 0;
-    if (!append_all(&sum, text, whole) || !append_all(&sum, text + size - decimals, decimals))
+    if (!append_all(&sum, text, whole) ||
+        !append_all(&sum, text + size - decimals, decimals))
         return false;
     for (size_t i = decimals; i < exponent; i++)
         if (!append(&sum, 0))

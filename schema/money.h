@@ -17,7 +17,8 @@ bool money_parse(const char *text, size_t size, unsigned exponent, int64_t *mino
 /* Reads an amount ≤ 0: "0", "-0", "-500.00". False for anything above 0. */
 bool money_parse_not_positive(const char *text, size_t size, unsigned exponent,
                               int64_t *minor);
-/* Writes exactly `exponent` decimals and a NUL; returns the length. Any int64. */
+/* Writes exactly `exponent` decimals (18 at most) and a NUL; returns the length. Any int64
+ * is fine. */
 size_t money_format(int64_t minor, unsigned exponent, char text[MONEY_TEXT_MAX]);
 /* left + right; false (and *sum untouched) when it leaves int64. */
 bool money_add(int64_t left, int64_t right, int64_t *sum);

@@ -55,7 +55,8 @@ static void put_heading(struct text_buffer *json, const struct result *result)
 static void put_balance(struct text_buffer *json, const struct result *result)
 {
     if (result->outcome == OUTCOME_APPLIED)
-        put_amount(json, "balance", result->balance_minor, result->intake->command.currency);
+        put_amount(json, "balance", result->balance_minor,
+                   result->intake->command.currency);
 }
 
 static void put_account(struct text_buffer *json, const struct result *result)

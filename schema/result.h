@@ -17,7 +17,7 @@ struct result {
     enum outcome outcome;
     enum code code;                /* NONE with applied */
     const struct uuid *payment_id; /* applied transfer or refund; else ignored */
-    int64_t balance_minor;         /* applied: of the account or the debited account after */
+    int64_t balance_minor; /* applied: of the account or the debited account after */
 };
 
 /* Writes the value of the result; returns its size. The intake MUST have a key. The detail

@@ -36,12 +36,12 @@ static const struct {
 };
 
 /* What CONTRACT §2 says of the order among refusals, operation by operation. */
-static const char *const refund_order[] = {
-    "payment_unknown", "payment_not_refundable", "currency_mismatch",
-    "refund_exceeds_payment", NULL};
-static const char *const transfer_order[] = {
-    "source_unknown",     "destination_unknown", "currency_mismatch",
-    "insufficient_funds", "balance_overflow",    NULL};
+static const char *const refund_order[] = {"payment_unknown", "payment_not_refundable",
+                                           "currency_mismatch", "refund_exceeds_payment",
+                                           NULL};
+static const char *const transfer_order[] = {"source_unknown",    "destination_unknown",
+                                             "currency_mismatch", "insufficient_funds",
+                                             "balance_overflow",  NULL};
 
 static const char *const outcomes[] = {"applied",   "rejected", "conflict",
                                        "malformed", "expired",  "poison"};
@@ -89,9 +89,9 @@ static void test_order(const char *const *names)
 
 static void test_strangers(void)
 {
-    static const char *const strangers[] = {"",           "none",         "Applied",
-                                            "applied ",   "applie",       "key_missin",
-                                            "key_missing ", "KEY_MISSING", "overdrawn"};
+    static const char *const strangers[] = {
+        "",           "none",         "Applied",     "applied ", "applie",
+        "key_missin", "key_missing ", "KEY_MISSING", "overdrawn"};
     for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++) {
         test_case(strangers[i]);
         CHECK_INT(find(strangers[i]), CODE_NONE);

@@ -4,6 +4,7 @@
 
 #include "tests/unit/test.h"
 
+/* clang-format off */
 static const struct {
     const char *code;
     int exponent; /* -1: no currency of ours */
@@ -28,11 +29,13 @@ static const struct {
     {"US ", -1}, {" US", -1}, {"840", -1}, {"AAA", -1}, {"ZZZ", -1}, {"BTC", -1},
     {"\xff\xff\xff", -1}, {"US\xc4", -1},
 };
+/* clang-format on */
 
 int main(void)
 {
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const struct currency *found = currency_find(cases[i].code, strlen(cases[i].code));
+        const struct currency *found =
+            currency_find(cases[i].code, strlen(cases[i].code));
         test_case(cases[i].code);
         CHECK_INT(found != NULL ? found->exponent : -1, cases[i].exponent);
     }

@@ -40,14 +40,17 @@ static void test_vectors(void)
     }
 }
 
-#define TRANSFER(rest) \
-    "{\"operation\":\"transfer\",\"client\":\"m\",\"source\":\"a\",\"destination\":\"b\"," rest "}"
-#define OPEN(rest)                                                                         \
-    "{\"operation\":\"open_account\",\"client\":\"m\",\"account\":\"a\",\"currency\":\"USD\"" \
-    rest "}"
-#define REFUND(id)                                                                          \
-    "{\"operation\":\"refund\",\"client\":\"m\",\"payment_id\":\"" id "\",\"amount\":\"1\"," \
-    "\"currency\":\"USD\"}"
+/* clang-format off */
+#define MOVE(client, source, destination, rest)                                  \
+    "{\"operation\":\"transfer\",\"client\":\"" client "\",\"source\":\"" source \
+    "\",\"destination\":\"" destination "\"," rest "}"
+#define TRANSFER(rest) MOVE("m", "a", "b", rest)
+#define OPEN(rest)                                                       \
+    "{\"operation\":\"open_account\",\"client\":\"m\",\"account\":\"a\"," \
+    "\"currency\":\"USD\"" rest "}"
+#define REFUND(id)                                                      \
+    "{\"operation\":\"refund\",\"client\":\"m\",\"payment_id\":\"" id "\"," \
+    "\"amount\":\"1\",\"currency\":\"USD\"}"
 
 /* Values of one group have one fingerprint; different groups have different ones. */
 static const struct {
@@ -77,14 +80,10 @@ static const struct {
     {6, TRANSFER("\"amount\":\"100\",\"currency\":\"USD\",\"reference\":\"\\u00e4\"")},
     {6, TRANSFER("\"amount\":\"100\",\"currency\":\"USD\",\"reference\":\"\xc3\xa4\"")},
     {7, TRANSFER("\"amount\":\"100\",\"currency\":\"USD\",\"reference\":\"a\\u0308\"")},
-    {8, "{\"operation\":\"transfer\",\"client\":\"n\",\"source\":\"a\",\"destination\":\"b\","
-        "\"amount\":\"100\",\"currency\":\"USD\"}"},
-    {9, "{\"operation\":\"transfer\",\"client\":\"m\",\"source\":\"b\",\"destination\":\"a\","
-        "\"amount\":\"100\",\"currency\":\"USD\"}"},
-    {10, "{\"operation\":\"transfer\",\"client\":\"m\",\"source\":\"a\",\"destination\":\"c\","
-         "\"amount\":\"100\",\"currency\":\"USD\"}"},
-    {11, "{\"operation\":\"transfer\",\"client\":\"m\",\"source\":\"A\",\"destination\":\"b\","
-         "\"amount\":\"100\",\"currency\":\"USD\"}"},
+    {8, MOVE("n", "a", "b", "\"amount\":\"100\",\"currency\":\"USD\"")},
+    {9, MOVE("m", "b", "a", "\"amount\":\"100\",\"currency\":\"USD\"")},
+    {10, MOVE("m", "a", "c", "\"amount\":\"100\",\"currency\":\"USD\"")},
+    {11, MOVE("m", "A", "b", "\"amount\":\"100\",\"currency\":\"USD\"")},
     /* no minimum is 0; null is another thing */
     {20, OPEN("")},
     {20, OPEN(",\"minimum_balance\":0")},
@@ -105,6 +104,7 @@ static const struct {
     {30, REFUND("0192F0C1-ABCD-7EF0-8123-456789ABCDEF")},
     {31, REFUND("0192f0c1-abcd-7ef0-8123-456789abcdee")},
 };
+/* clang-format on */
 
 enum { VALUE_COUNT = sizeof(values) / sizeof(values[0]) };
 

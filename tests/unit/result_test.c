@@ -7,14 +7,14 @@
 static const struct uuid payment = {{0x01, 0x92, 0xf0, 0xc1, 0xab, 0xcd, 0x7e, 0xf0, 0x81,
                                      0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}};
 
-#define OPEN \
+#define OPEN                                                                      \
     "{\"operation\":\"open_account\",\"client\":\"bank\",\"account\":\"acct-1\"," \
     "\"currency\":\"USD\""
-#define TRANSFER \
+#define TRANSFER                                                             \
     "{\"operation\":\"transfer\",\"client\":\"m-42\",\"source\":\"acct-1\"," \
     "\"destination\":\"acct-2\",\"amount\":\"100\",\"currency\":\"USD\""
-#define REFUND \
-    "{\"operation\":\"refund\",\"client\":\"m-42\"," \
+#define REFUND                                                               \
+    "{\"operation\":\"refund\",\"client\":\"m-42\","                         \
     "\"payment_id\":\"0192F0C1-ABCD-7EF0-8123-456789ABCDEF\",\"amount\":40," \
     "\"currency\":\"USD\""
 
@@ -58,8 +58,9 @@ static const struct {
      "\"outcome\":\"applied\",\"payment_id\":\"0192f0c1-abcd-7ef0-8123-456789abcdef\","
      "\"source\":\"acct-1\",\"destination\":\"acct-2\",\"amount\":\"100.00\","
      "\"currency\":\"USD\",\"balance\":\"-0.01\",\"reference\":\"order 456\"}"},
-    {"rejected transfer", "k2", TRANSFER ",\"reference\":\"a \\\"b\\\" \\\\ / \xc3\xa4\"}",
-     OUTCOME_REJECTED, CODE_INSUFFICIENT_FUNDS, 77,
+    {"rejected transfer", "k2",
+     TRANSFER ",\"reference\":\"a \\\"b\\\" \\\\ / \xc3\xa4\"}", OUTCOME_REJECTED,
+     CODE_INSUFFICIENT_FUNDS, 77,
      "{\"idempotency_key\":\"k2\",\"operation\":\"transfer\",\"client\":\"m-42\","
      "\"outcome\":\"rejected\",\"code\":\"insufficient_funds\","
      "\"detail\":\"the debited account would go below its minimum balance\","
@@ -72,14 +73,15 @@ static const struct {
      "\"amount\":\"40.00\",\"currency\":\"USD\",\"balance\":\"0.05\","
      "\"refunded_payment_id\":\"0192f0c1-abcd-7ef0-8123-456789abcdef\","
      "\"reference\":\"returned\"}"},
-    {"rejected refund", "k3", REFUND "}", OUTCOME_REJECTED, CODE_REFUND_EXCEEDS_PAYMENT, 77,
+    {"rejected refund", "k3", REFUND "}", OUTCOME_REJECTED, CODE_REFUND_EXCEEDS_PAYMENT,
+     77,
      "{\"idempotency_key\":\"k3\",\"operation\":\"refund\",\"client\":\"m-42\","
      "\"outcome\":\"rejected\",\"code\":\"refund_exceeds_payment\","
      "\"detail\":\"with this refund more than the payment would be refunded\","
      "\"amount\":\"40.00\",\"currency\":\"USD\","
      "\"refunded_payment_id\":\"0192f0c1-abcd-7ef0-8123-456789abcdef\"}"},
-    {"conflict", "k2", TRANSFER ",\"reference\":\"x\"}", OUTCOME_CONFLICT, CODE_KEY_REUSED,
-     77,
+    {"conflict", "k2", TRANSFER ",\"reference\":\"x\"}", OUTCOME_CONFLICT,
+     CODE_KEY_REUSED, 77,
      "{\"idempotency_key\":\"k2\",\"operation\":\"transfer\",\"client\":\"m-42\","
      "\"outcome\":\"conflict\",\"code\":\"key_reused\","
      "\"detail\":\"the idempotency key was used before for another command\"}"},
@@ -101,29 +103,32 @@ static const struct {
      "{\"idempotency_key\":\"k2\",\"operation\":\"transfer\",\"client\":\"m-42\","
      "\"outcome\":\"malformed\",\"code\":\"field_unknown\","
      "\"detail\":\"no operation has a field \\\"amuont\\\"\"}"},
-    {"malformed, operation not readable", "k9", "{\"operation\":\"pay\",\"client\":\"c\"}",
-     OUTCOME_MALFORMED, CODE_NONE, 77,
-     "{\"idempotency_key\":\"k9\",\"outcome\":\"malformed\",\"code\":\"operation_unknown\","
+    {"malformed, operation not readable", "k9",
+     "{\"operation\":\"pay\",\"client\":\"c\"}", OUTCOME_MALFORMED, CODE_NONE, 77,
+     "{\"idempotency_key\":\"k9\",\"outcome\":\"malformed\",\"code\":\"operation_"
+     "unknown\","
      "\"detail\":\"the operation must be open_account, transfer or refund\"}"},
     {"malformed, client not readable", "k9", "{\"operation\":\"refund\",\"client\":\"\"}",
      OUTCOME_MALFORMED, CODE_NONE, 77,
      "{\"idempotency_key\":\"k9\",\"outcome\":\"malformed\",\"code\":\"field_missing\","
      "\"detail\":\"the field payment_id is required and missing\"}"},
-    {"malformed, not JSON", "k9", "{\"operation\":\"refund\",\"client\":\"c\"", OUTCOME_MALFORMED,
-     CODE_NONE, 77,
+    {"malformed, not JSON", "k9", "{\"operation\":\"refund\",\"client\":\"c\"",
+     OUTCOME_MALFORMED, CODE_NONE, 77,
      "{\"idempotency_key\":\"k9\",\"outcome\":\"malformed\",\"code\":\"json_invalid\","
      "\"detail\":\"the value ends before its JSON object does\"}"},
     {"malformed, no value", "k\"\\9", "", OUTCOME_MALFORMED, CODE_NONE, 77,
      "{\"idempotency_key\":\"k\\\"\\\\9\",\"outcome\":\"malformed\","
      "\"code\":\"value_missing\",\"detail\":\"the record has no value\"}"},
-    {"exponent 0", "k", "{\"operation\":\"open_account\",\"client\":\"b\",\"account\":\"a\","
-                        "\"currency\":\"JPY\",\"minimum_balance\":\"-1000\"}",
+    {"exponent 0", "k",
+     "{\"operation\":\"open_account\",\"client\":\"b\",\"account\":\"a\","
+     "\"currency\":\"JPY\",\"minimum_balance\":\"-1000\"}",
      OUTCOME_APPLIED, CODE_NONE, 0,
      "{\"idempotency_key\":\"k\",\"operation\":\"open_account\",\"client\":\"b\","
      "\"outcome\":\"applied\",\"account\":\"a\",\"currency\":\"JPY\","
      "\"minimum_balance\":\"-1000\",\"balance\":\"0\"}"},
     {"exponent 3 and the largest balance", "k",
-     "{\"operation\":\"transfer\",\"client\":\"b\",\"source\":\"a\",\"destination\":\"b\","
+     "{\"operation\":\"transfer\",\"client\":\"b\",\"source\":\"a\",\"destination\":"
+     "\"b\","
      "\"currency\":\"BHD\",\"amount\":\"999999999999.999\"}",
      OUTCOME_APPLIED, CODE_NONE, INT64_MAX,
      "{\"idempotency_key\":\"k\",\"operation\":\"transfer\",\"client\":\"b\","
@@ -185,8 +190,7 @@ static void test_every_refusal(void)
             CHECK(size > (size_t)wanted_size);
             CHECK(memcmp(bytes, wanted, (size_t)wanted_size) == 0);
             /* Whether the command's fields follow is the outcome's to say. */
-            CHECK_INT(bytes[wanted_size],
-                      result.outcome == OUTCOME_REJECTED ? ',' : '}');
+            CHECK_INT(bytes[wanted_size], result.outcome == OUTCOME_REJECTED ? ',' : '}');
             CHECK_INT(bytes[size - 1], '}');
         }
 }

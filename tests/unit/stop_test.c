@@ -40,9 +40,15 @@ static int stops_by(int number)
     return result != NULL ? GOOD : BAD;
 }
 
-static int by_term(void) { return stops_by(SIGTERM); }
+static int by_term(void)
+{
+    return stops_by(SIGTERM);
+}
 
-static int by_int(void) { return stops_by(SIGINT); }
+static int by_int(void)
+{
+    return stops_by(SIGINT);
+}
 
 static int by_second(void)
 {

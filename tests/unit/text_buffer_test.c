@@ -18,6 +18,7 @@ static const struct {
 
 #define BYTES(text) text, sizeof(text) - 1
 
+/* clang-format off */
 static const struct {
     const char *bytes;
     size_t size;
@@ -59,6 +60,7 @@ static const struct {
      "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
     {BYTES("\xf5"), "\"\xf5\"", "\"\xef\xbf\xbd\""},
 };
+/* clang-format on */
 
 static void test_numbers(void)
 {

@@ -52,7 +52,9 @@ static const struct {
     /* only the low 48 bits count */
     {0x7fff000000000001, {0}, "00000000-0001-7000-8000-000000000000"},
     {-1, {0}, "ffffffff-ffff-7000-8000-000000000000"},
-    {0x010203040506, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, "01020304-0506-7102-8304-05060708090a"},
+    {0x010203040506,
+     {1, 2, 3, 4, 5, 6, 7, 8, 9, 10},
+     "01020304-0506-7102-8304-05060708090a"},
 };
 
 static void test_texts(void)
@@ -67,7 +69,8 @@ static void test_texts(void)
         CHECK_INT(is_read, texts[i].lower != NULL);
         CHECK(is_read || uuid_equal(&uuid, &before));
         uuid_format(&uuid, text);
-        CHECK_TEXT(text, is_read ? texts[i].lower : "a5a5a5a5-a5a5-a5a5-a5a5-a5a5a5a5a5a5");
+        CHECK_TEXT(text,
+                   is_read ? texts[i].lower : "a5a5a5a5-a5a5-a5a5-a5a5-a5a5a5a5a5a5");
     }
 }
 

@@ -1,0 +1,45 @@
+/* position.h: where a partition that was just assigned is to be resumed (DESIGN §4). Pure. */
+#ifndef CONSUMER_CORE_POSITION_H
+#define CONSUMER_CORE_POSITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What Kafka and the database say of one partition. */
+struct marks {
+    bool has_committed;   /* the group has a committed offset */
+    int64_t committed;    /* C */
+    bool has_next_offset; /* stream_position had a row before our claim */
+    int64_t next_offset;  /* W */
+    int64_t log_start;    /* first offset that can be read */
+    int64_t log_end;      /* behind the last committed record */
+};
+
+enum resume_kind {
+    RESUME_READ,         /* read from `offset` */
+    RESUME_COMMIT_FIRST, /* commit `offset` for the group, then ask again */
+    RESUME_HALT          /* an operator must decide; `reason` says why */
+};
+
+enum halt_reason {
+    HALT_NONE,
+    HALT_LOG_TRUNCATED,   /* the log ends below next_offset: re-created or truncated */
+    HALT_RECORDS_DELETED, /* the log starts above the offset to resume from */
+    HALT_ROWS_MISSING /* a record below next_offset left neither inbox nor dead letter row */
+};
+
+struct resume {
+    enum resume_kind kind;
+    enum halt_reason reason;
+    int64_t offset;
+};
+
+/* C ≤ W: read from C. No C, or C > W: W must be committed first, so that a crash between
+ * the first Postgres commit and the first Kafka commit is answered again; no row: W = log
+ * start. Never jumps. */
+struct resume position_resume(const struct marks *marks);
+/* "log_truncated" … and one sentence that names the verb that resolves it. */
+const char *position_halt_name(enum halt_reason reason);
+const char *position_halt_sentence(enum halt_reason reason);
+
+#endif

@@ -1,0 +1,335 @@
+/* poster.c: takes a batch, has it decided and committed in Postgres, and hands the answers to
+ * the replier.
+ *
+ * A batch is posted in runs: normally one run. When the database refuses a run for its data,
+ * the run is halved until the record stands alone; that record becomes poison, and the runs
+ * grow again. A run is redone from the lookup after anything unclear: the unique key settles
+ * what was in doubt. Checks right before COMMIT that the lap and the assignment still stand. */
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/must.h"
+#include "consumer/core/decide.h"
+#include "consumer/jitter.h"
+#include "consumer/posting_memory.h"
+#include "consumer/stages.h"
+#include "schema/result.h"
+
+enum { RETRY_BASE_MS = 5, RETRY_CAP_MS = 1000 };
+
+struct poster {
+    const struct stage *stage;
+    struct store *store;
+    struct posting *posting;
+    uint64_t faults; /* in a row, for the log */
+};
+
+static bool is_stale(const struct poster *poster, const struct batch *batch)
+{
+    return pipeline_lap(poster->stage->pipeline) != batch->lap ||
+           source_is_lost(poster->stage->settings->source);
+}
+
+/* --- the run: positions, lookup, decision, results, commit --- */
+
+static struct position *position_of(struct posting *posting, int32_t partition)
+{
+    for (size_t i = posting->position_count; i > 0; i--)
+        if (posting->positions[i - 1].partition == partition)
+            return &posting->positions[i - 1];
+    return NULL;
+}
+
+static void add_position(struct posting *posting, const struct record *record)
+{
+    struct position *position = position_of(posting, record->partition);
+    if (position == NULL) {
+        position = &posting->positions[posting->position_count++];
+        *position = (struct position){.partition = record->partition,
+                                      .epoch = record->epoch,
+                                      .from_offset = record->follows};
+    }
+    position->next_offset = record->offset + 1;
+}
+
+static void begin_run(struct poster *poster, const struct batch *batch, size_t first,
+                      size_t count)
+{
+    struct posting *posting = poster->posting;
+    posting->records = &batch->records[first];
+    posting->count = count;
+    posting->position_count = 0;
+    for (size_t i = 0; i < count; i++)
+        add_position(posting, &posting->records[i]);
+}
+
+/* A database that stands before the position we read from has lost what it once committed:
+ * posting on would leave a hole. Claiming again finds the right place (DESIGN §4, C > W). */
+static bool went_back(const struct posting *posting)
+{
+    for (size_t i = 0; i < posting->position_count; i++) {
+        const struct position *position = &posting->positions[i];
+        if (position->known_next_offset >= position->from_offset)
+            continue;
+        log_event(LOG_ERROR, "database_went_back",
+                  "the database knows less than it had committed",
+                  LOG_I("partition", position->partition),
+                  LOG_I("next_offset", position->known_next_offset),
+                  LOG_I("expected", position->from_offset));
+        return true;
+    }
+    return false;
+}
+
+static void write_result(struct posting *posting, struct batch *batch, size_t index)
+{
+    const struct record *record = &posting->records[index];
+    const struct decision *decision = &posting->decisions[index];
+    posting->results[index] = NULL;
+    posting->result_sizes[index] = 0;
+    if (decision->kind != DECISION_NEW || !record->intake.has_key)
+        return;
+    struct result result = {.intake = &record->intake,
+                            .outcome = decision->outcome,
+                            .code = decision->code,
+                            .payment_id = &record->payment_id,
+                            .balance_minor = decision->balance_minor};
+    char *bytes = batch_reserve(batch, RESULT_MAX);
+    posting->result_sizes[index] = result_write(&result, bytes);
+    posting->results[index] = bytes;
+    batch->results_used -= RESULT_MAX - posting->result_sizes[index];
+}
+
+static enum port_status try_run(struct poster *poster, struct batch *batch)
+{
+    struct posting *posting = poster->posting;
+    if (is_stale(poster, batch))
+        return PORT_FENCED;
+    enum port_status status = store_lookup(poster->store, posting);
+    if (status != PORT_OK)
+        return status;
+    if (went_back(posting)) {
+        store_rollback(poster->store);
+        return PORT_FENCED;
+    }
+    decide_posting(posting);
+    for (size_t i = 0; i < posting->count; i++)
+        write_result(posting, batch, i);
+    if (is_stale(poster, batch)) {
+        store_rollback(poster->store);
+        return PORT_FENCED;
+    }
+    return store_commit(poster->store, posting);
+}
+
+/* --- after the commit: answers, offsets, halts --- */
+
+static void keep_bytes(struct batch *batch, struct answer *answer,
+                       const struct kept *kept)
+{
+    if (kept->result == NULL)
+        return;
+    char *bytes = batch_reserve(batch, kept->result_size);
+    memcpy(bytes, kept->result, kept->result_size);
+    answer->result = bytes;
+    answer->result_size = kept->result_size;
+}
+
+static void settle_one(struct batch *batch, struct answer *answers,
+                       const struct posting *posting, size_t index)
+{
+    const struct decision *decision = &posting->decisions[index];
+    struct answer *answer = &answers[index];
+    *answer = (struct answer){.outcome = decision->outcome,
+                              .code = decision->code,
+                              .replayed = decision->kind != DECISION_NEW};
+    switch (decision->kind) {
+    case DECISION_NEW:
+        answer->result = posting->results[index];
+        answer->result_size = posting->result_sizes[index];
+        break;
+    case DECISION_TWIN:
+        answer->result = answers[decision->twin].result;
+        answer->result_size = answers[decision->twin].result_size;
+        break;
+    case DECISION_INBOX:
+        keep_bytes(batch, answer, &posting->inbox[index]);
+        break;
+    case DECISION_LETTER:
+        keep_bytes(batch, answer, &posting->letters[index]);
+        break;
+    case DECISION_HALT:
+    case DECISION_SKIPPED:
+        answer->outcome = OUTCOME_NONE;
+        break;
+    }
+}
+
+static void advance(struct batch *batch, int32_t partition, int64_t offset)
+{
+    for (size_t i = 0; i < batch->next_offset_count; i++)
+        if (batch->next_offsets[i].partition == partition) {
+            batch->next_offsets[i].offset = offset;
+            return;
+        }
+    batch->next_offsets[batch->next_offset_count++] =
+        (struct next_offset){.partition = partition, .offset = offset};
+}
+
+static void settle_position(struct poster *poster, struct batch *batch,
+                            const struct position *position)
+{
+    advance(batch, position->partition, position->next_offset);
+    if (!position->halted)
+        return;
+    struct halt halt = {.partition = position->partition,
+                        .reason = HALT_ROWS_MISSING,
+                        .offset = position->halt_offset};
+    pipeline_halt(poster->stage->pipeline, &halt);
+}
+
+static void settle(struct poster *poster, struct batch *batch, size_t first)
+{
+    const struct posting *posting = poster->posting;
+    for (size_t i = 0; i < posting->count; i++)
+        settle_one(batch, &batch->answers[first], posting, i);
+    for (size_t i = 0; i < posting->position_count; i++)
+        settle_position(poster, batch, &posting->positions[i]);
+}
+
+/* --- faults --- */
+
+static void log_fault(struct poster *poster, const struct batch *batch, size_t first,
+                      enum port_status status)
+{
+    const struct record *record = &batch->records[first];
+    if (log_is_due(&poster->faults))
+        log_event(LOG_WARNING, "posting_failed", store_fault(poster->store),
+                  LOG_T("status", port_status_name(status)),
+                  LOG_T("sqlstate", store_sqlstate(poster->store)),
+                  LOG_I("partition", record->partition), LOG_I("offset", record->offset),
+                  LOG_I("records", poster->posting->count),
+                  LOG_I("faults", poster->faults));
+}
+
+enum run { RUN_DONE, RUN_REFUSED, RUN_DROPPED };
+
+static enum run stop_here(struct poster *poster, const struct batch *batch,
+                          enum port_status status)
+{
+    struct pipeline *pipeline = poster->stage->pipeline;
+    if (status == PORT_FATAL)
+        pipeline_fail(pipeline, EXIT_CODE_INTERNAL);
+    else
+        pipeline_end_lap(pipeline, batch->lap, "fenced");
+    return RUN_DROPPED;
+}
+
+/* While stopping, one fault is enough: nothing is lost, it will be delivered again. */
+static bool may_go_on(struct poster *poster, const struct batch *batch, unsigned attempt)
+{
+    struct pipeline *pipeline = poster->stage->pipeline;
+    if (!pipeline_is_closing(pipeline))
+        pipeline_rest(pipeline, batch->lap,
+                      jitter_ms(attempt, RETRY_BASE_MS, RETRY_CAP_MS));
+    return !pipeline_is_closing(pipeline) && !is_stale(poster, batch);
+}
+
+static enum run post_run(struct poster *poster, struct batch *batch, size_t first,
+                         size_t count)
+{
+    size_t results_mark = batch->results_used;
+    for (unsigned attempt = 0;; attempt++) {
+        batch->results_used = results_mark;
+        begin_run(poster, batch, first, count);
+        enum port_status status = try_run(poster, batch);
+        if (status == PORT_OK) {
+            poster->faults = 0;
+            settle(poster, batch, first);
+            return RUN_DONE;
+        }
+        log_fault(poster, batch, first, status);
+        if (status == PORT_REFUSED)
+            return RUN_REFUSED;
+        if (status == PORT_FENCED || status == PORT_FATAL)
+            return stop_here(poster, batch, status);
+        if (!may_go_on(poster, batch, attempt))
+            return stop_here(poster, batch, PORT_RETRY);
+    }
+}
+
+/* --- the batch --- */
+
+/* Takes records of halted partitions out of what is still to be posted. */
+static void leave_out_halted(struct poster *poster, struct batch *batch, size_t first)
+{
+    struct pipeline *pipeline = poster->stage->pipeline;
+    struct halt halt;
+    if (!pipeline_halt_at(pipeline, 0, &halt))
+        return;
+    for (size_t i = first; i < batch->count; i++) {
+        if (!pipeline_is_halted(pipeline, batch->records[i].partition))
+            continue;
+        source_release(&batch->records[i]);
+        batch->answers[i].outcome = OUTCOME_NONE;
+    }
+    pipeline_compact(pipeline, batch, first);
+}
+
+/* A record that stands alone and is refused is poison; refused even as that, the database
+ * refuses everything, and only an operator can help. */
+static bool poison(struct poster *poster, struct batch *batch, size_t first)
+{
+    struct record *record = &batch->records[first];
+    if (record->poisoned) {
+        pipeline_fail(poster->stage->pipeline, EXIT_CODE_INTERNAL);
+        return false;
+    }
+    record->poisoned = true;
+    log_event(LOG_ERROR, "poison",
+              "the database refuses this record; it is dead-lettered",
+              LOG_T("sqlstate", store_sqlstate(poster->store)),
+              LOG_I("partition", record->partition), LOG_I("offset", record->offset),
+              LOG_T("key", record->intake.command.key));
+    return true;
+}
+
+static bool post_batch(struct poster *poster, struct batch *batch)
+{
+    size_t first = 0;
+    size_t wanted = batch->count;
+    for (;;) {
+        leave_out_halted(poster, batch, first);
+        if (first == batch->count)
+            return true;
+        size_t left = batch->count - first;
+        size_t count = wanted < left ? wanted : left;
+        enum run run = post_run(poster, batch, first, count);
+        if (run == RUN_DROPPED)
+            return false;
+        if (run == RUN_DONE) {
+            first += count;
+            wanted = 2 * count;
+        } else if (count > 1) {
+            wanted = count / 2;
+        } else if (!poison(poster, batch, first)) {
+            return false;
+        }
+    }
+}
+
+void poster_run(const struct stage *stage)
+{
+    struct poster poster = {.stage = stage,
+                            .store = stage->settings->poster_stores[stage->poster],
+                            .posting = posting_new(stage->settings->batch_records)};
+    struct batch *batch;
+    while ((batch = pipeline_take(stage->pipeline, stage->poster)) != NULL) {
+        if (!is_stale(&poster, batch) && post_batch(&poster, batch))
+            pipeline_hand_over(stage->pipeline, batch);
+        else
+            pipeline_drop(stage->pipeline, batch);
+    }
+    posting_free(poster.posting);
+}

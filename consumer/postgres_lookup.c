@@ -1,0 +1,346 @@
+/* postgres_lookup.c: round trip 1 of a batch: what is asked, and how the answers become the
+ * facts of a posting. Poisoned and malformed records are looked up like any other: what was
+ * decided for them once still holds. */
+#include <string.h>
+
+#include "base/must.h"
+#include "consumer/postgres_store.h"
+
+/* --- the questions --- */
+
+static bool is_valid(const struct record *record)
+{
+    return record->intake.code == CODE_NONE;
+}
+
+static size_t count_operation(const struct posting *posting, enum operation operation)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < posting->count; i++)
+        if (is_valid(&posting->records[i]) &&
+            posting->records[i].intake.command.operation == operation)
+            count++;
+    return count;
+}
+
+static void send_fence(struct store *store, const struct posting *posting)
+{
+    struct pg_params *params = pg_params(store->pg);
+    pg_param_text(params, store->settings.topic);
+    struct pg_param *partitions = pg_param_array(params, PG_INT4);
+    struct pg_param *epochs = pg_param_array(params, PG_INT8);
+    for (size_t i = 0; i < posting->position_count; i++) {
+        pg_array_int4(partitions, posting->positions[i].partition);
+        pg_array_int8(epochs, posting->positions[i].epoch);
+    }
+    pg_send(store->pg, &statements[STATEMENT_FENCE]);
+}
+
+static void put_refunded_payments(struct pg_param *array, const struct posting *posting)
+{
+    for (size_t i = 0; i < posting->count; i++) {
+        const struct record *record = &posting->records[i];
+        if (is_valid(record) && record->intake.command.operation == OPERATION_REFUND)
+            pg_array_uuid(array, &record->intake.command.refunded_payment_id);
+    }
+}
+
+static void put_account_names(struct pg_param *array, const struct command *command)
+{
+    if (command->operation == OPERATION_OPEN_ACCOUNT)
+        pg_array_text(array, command->account);
+    if (command->operation != OPERATION_TRANSFER)
+        return;
+    pg_array_text(array, command->source);
+    pg_array_text(array, command->destination);
+}
+
+static void send_accounts(struct store *store, const struct posting *posting)
+{
+    struct pg_params *params = pg_params(store->pg);
+    struct pg_param *names = pg_param_array(params, PG_TEXT);
+    for (size_t i = 0; i < posting->count; i++)
+        if (is_valid(&posting->records[i]))
+            put_account_names(names, &posting->records[i].intake.command);
+    put_refunded_payments(pg_param_array(params, PG_UUID), posting);
+    pg_send(store->pg, &statements[STATEMENT_ACCOUNTS]);
+}
+
+/* One element a record, so that the ordinal of a row tells its record. */
+static void send_inbox(struct store *store, const struct posting *posting)
+{
+    struct pg_param *keys = pg_param_array(pg_params(store->pg), PG_TEXT);
+    for (size_t i = 0; i < posting->count; i++) {
+        const struct intake *intake = &posting->records[i].intake;
+        if (intake->has_key)
+            pg_array_text(keys, intake->command.key);
+        else
+            pg_array_null(keys);
+    }
+    pg_send(store->pg, &statements[STATEMENT_INBOX]);
+}
+
+/* By ranges: on the way forward they are empty and cost nothing, whatever the batch. */
+static void send_letters(struct store *store, const struct posting *posting)
+{
+    struct pg_params *params = pg_params(store->pg);
+    pg_param_text(params, store->settings.topic);
+    struct pg_param *partitions = pg_param_array(params, PG_INT4);
+    struct pg_param *firsts = pg_param_array(params, PG_INT8);
+    struct pg_param *lasts = pg_param_array(params, PG_INT8);
+    for (size_t i = 0; i < posting->position_count; i++) {
+        pg_array_int4(partitions, posting->positions[i].partition);
+        pg_array_int8(firsts, posting->positions[i].from_offset);
+        pg_array_int8(lasts, posting->positions[i].next_offset - 1);
+    }
+    pg_send(store->pg, &statements[STATEMENT_LETTERS]);
+}
+
+void lookup_send(struct store *store, const struct posting *posting)
+{
+    struct pg *pg = store->pg;
+    size_t opened = count_operation(posting, OPERATION_OPEN_ACCOUNT);
+    pg_begin(pg);
+    pg_send(pg, &statements[STATEMENT_BEGIN]);
+    send_fence(store, posting);
+    send_accounts(store, posting);
+    send_inbox(store, posting);
+    send_letters(store, posting);
+    if (count_operation(posting, OPERATION_REFUND) > 0) {
+        put_refunded_payments(pg_param_array(pg_params(pg), PG_UUID), posting);
+        pg_send(pg, &statements[STATEMENT_PAYMENTS]);
+    }
+    if (opened > 0) {
+        pg_param_int8(pg_params(pg), (int64_t)opened);
+        pg_send(pg, &statements[STATEMENT_NEW_IDS]);
+    }
+}
+
+/* --- the answers --- */
+
+/* The schema holds rows to our limits; a row beyond them was written by a later version. */
+static enum port_status cannot_read(struct store *store, const char *what)
+{
+    pg_set_fault(store->pg,
+                 "the database holds %s that this version does not know; run the "
+                 "version that wrote it",
+                 what);
+    return PORT_FATAL;
+}
+
+static bool read_text(struct pg_cell cell, char *text, size_t capacity)
+{
+    size_t size;
+    const char *bytes = pg_bytes(cell, &size);
+    if (size >= capacity)
+        return false;
+    memcpy(text, bytes, size + 1);
+    return true;
+}
+
+static struct position *position_of(struct posting *posting, int32_t partition)
+{
+    for (size_t i = 0; i < posting->position_count; i++)
+        if (posting->positions[i].partition == partition)
+            return &posting->positions[i];
+    return NULL;
+}
+
+static enum port_status read_fence(struct store *store, struct posting *posting)
+{
+    const struct pg_rows *rows = pg_answer(store->pg, &statements[STATEMENT_FENCE]);
+    if (pg_row_count(rows) != posting->position_count) {
+        pg_set_fault(store->pg, "another consumer has claimed a partition of this batch");
+        return PORT_FENCED;
+    }
+    for (size_t i = 0; i < posting->position_count; i++) {
+        struct position *position = position_of(posting, pg_int4(PG_CELL(rows, i, 0)));
+        MUST(position != NULL);
+        position->known_next_offset = pg_int8(PG_CELL(rows, i, 1));
+    }
+    return PORT_OK;
+}
+
+static bool read_account(const struct pg_rows *rows, size_t row, struct account *account)
+{
+    size_t size;
+    const char *currency = pg_bytes(PG_CELL(rows, row, 4), &size);
+    *account = (struct account){.account_id = pg_int8(PG_CELL(rows, row, 0)),
+                                .balance_minor = pg_int8(PG_CELL(rows, row, 1)),
+                                .has_minimum = !pg_is_null(PG_CELL(rows, row, 2)),
+                                .version = pg_int8(PG_CELL(rows, row, 3)),
+                                .currency = currency_find(currency, size)};
+    account->version_before = account->version;
+    if (account->has_minimum)
+        account->minimum_balance_minor = pg_int8(PG_CELL(rows, row, 2));
+    return account->currency != NULL &&
+           read_text(PG_CELL(rows, row, 5), account->name, sizeof account->name);
+}
+
+static enum port_status read_accounts(struct store *store, struct posting *posting)
+{
+    const struct pg_rows *rows = pg_answer(store->pg, &statements[STATEMENT_ACCOUNTS]);
+    size_t count = pg_row_count(rows);
+    MUST(count <= 2 * posting->capacity);
+    for (size_t i = 0; i < count; i++)
+        if (!read_account(rows, i, &posting->accounts[i]))
+            return cannot_read(store, "an account");
+    posting->account_count = count;
+    return PORT_OK;
+}
+
+/* Columns first … first + 1: outcome and code. */
+static bool read_verdict(const struct pg_rows *rows, size_t row, int first,
+                         struct kept *kept)
+{
+    size_t size;
+    const char *outcome = pg_bytes(PG_CELL(rows, row, first), &size);
+    kept->found = true;
+    kept->outcome = outcome_find(outcome, size);
+    if (kept->outcome == OUTCOME_NONE)
+        return false;
+    if (pg_is_null(PG_CELL(rows, row, first + 1)))
+        return true;
+    const char *code = pg_bytes(PG_CELL(rows, row, first + 1), &size);
+    kept->code = code_find(code, size);
+    return kept->code != CODE_NONE;
+}
+
+static void read_result(const struct pg_rows *rows, size_t row, int column,
+                        struct kept *kept)
+{
+    if (!pg_is_null(PG_CELL(rows, row, column)))
+        kept->result = pg_bytes(PG_CELL(rows, row, column), &kept->result_size);
+}
+
+static enum port_status read_inbox(struct store *store, struct posting *posting)
+{
+    store->inbox_rows = pg_take_answer(store->pg, &statements[STATEMENT_INBOX]);
+    memset(posting->inbox, 0, posting->count * sizeof *posting->inbox);
+    for (size_t i = 0; i < pg_row_count(store->inbox_rows); i++) {
+        int64_t ordinal = pg_int8(PG_CELL(store->inbox_rows, i, 0));
+        MUST(ordinal >= 1 && (size_t)ordinal <= posting->count);
+        struct kept *kept = &posting->inbox[ordinal - 1];
+        size_t size;
+        const char *fingerprint = pg_bytes(PG_CELL(store->inbox_rows, i, 3), &size);
+        if (size != sizeof kept->fingerprint ||
+            !read_verdict(store->inbox_rows, i, 1, kept))
+            return cannot_read(store, "a row of the inbox");
+        memcpy(kept->fingerprint, fingerprint, size);
+        read_result(store->inbox_rows, i, 4, kept);
+    }
+    return PORT_OK;
+}
+
+/* Below, at or above 0 as the row lies before, at or behind the record's coordinates. */
+static int compare_letter(const struct pg_rows *rows, size_t row,
+                          const struct record *record)
+{
+    int32_t partition = pg_int4(PG_CELL(rows, row, 0));
+    if (partition != record->partition)
+        return partition < record->partition ? -1 : 1;
+    int64_t offset = pg_int8(PG_CELL(rows, row, 1));
+    return (offset > record->offset) - (offset < record->offset);
+}
+
+/* The rows come in the order of their coordinates. Returns the number of rows if there is
+ * none for the record. */
+static size_t find_letter(const struct pg_rows *rows, const struct record *record)
+{
+    size_t first = 0, count = pg_row_count(rows), end = count;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        int order = compare_letter(rows, middle, record);
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return count;
+}
+
+static enum port_status read_letters(struct store *store, struct posting *posting)
+{
+    store->letter_rows = pg_take_answer(store->pg, &statements[STATEMENT_LETTERS]);
+    memset(posting->letters, 0, posting->count * sizeof *posting->letters);
+    size_t count = pg_row_count(store->letter_rows);
+    for (size_t i = 0; count > 0 && i < posting->count; i++) {
+        size_t row = find_letter(store->letter_rows, &posting->records[i]);
+        if (row == count)
+            continue;
+        if (!read_verdict(store->letter_rows, row, 2, &posting->letters[i]))
+            return cannot_read(store, "a dead letter");
+        read_result(store->letter_rows, row, 4, &posting->letters[i]);
+    }
+    return PORT_OK;
+}
+
+static bool has_account(const struct posting *posting, int64_t account_id)
+{
+    size_t first = 0, end = posting->account_count;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        int64_t found = posting->accounts[middle].account_id;
+        if (found == account_id)
+            return true;
+        if (found < account_id)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return false;
+}
+
+static bool read_payment(const struct pg_rows *rows, size_t row, struct payment *payment)
+{
+    size_t size;
+    const char *payment_id = pg_bytes(PG_CELL(rows, row, 0), &size);
+    MUST(size == UUID_SIZE);
+    *payment = (struct payment){.debit_account_id = pg_int8(PG_CELL(rows, row, 1)),
+                                .credit_account_id = pg_int8(PG_CELL(rows, row, 2)),
+                                .amount_minor = pg_int8(PG_CELL(rows, row, 3)),
+                                .is_refund = pg_bool(PG_CELL(rows, row, 4)),
+                                .refunded_minor = pg_int8(PG_CELL(rows, row, 6))};
+    memcpy(payment->payment_id.bytes, payment_id, UUID_SIZE);
+    return read_text(PG_CELL(rows, row, 5), payment->client, sizeof payment->client);
+}
+
+/* A payment that was committed between the statement that locked the accounts and the one
+ * that read the payments is left out: its accounts are not locked. To us it comes later. */
+static enum port_status read_payments(struct store *store, struct posting *posting)
+{
+    const struct pg_rows *rows = pg_answer(store->pg, &statements[STATEMENT_PAYMENTS]);
+    posting->payment_count = 0;
+    MUST(pg_row_count(rows) <= posting->capacity);
+    for (size_t i = 0; i < pg_row_count(rows); i++) {
+        struct payment *payment = &posting->payments[posting->payment_count];
+        if (!read_payment(rows, i, payment))
+            return cannot_read(store, "a transfer");
+        if (has_account(posting, payment->debit_account_id) &&
+            has_account(posting, payment->credit_account_id))
+            posting->payment_count++;
+    }
+    return PORT_OK;
+}
+
+static void read_new_ids(const struct store *store, struct posting *posting)
+{
+    const struct pg_rows *rows = pg_answer(store->pg, &statements[STATEMENT_NEW_IDS]);
+    posting->new_account_id_count = pg_row_count(rows);
+    MUST(posting->new_account_id_count <= posting->capacity);
+    for (size_t i = 0; i < posting->new_account_id_count; i++)
+        posting->new_account_ids[i] = pg_int8(PG_CELL(rows, i, 0));
+}
+
+enum port_status lookup_read(struct store *store, struct posting *posting)
+{
+    static enum port_status (*const readers[])(struct store *, struct posting *) = {
+        read_fence, read_accounts, read_inbox, read_letters, read_payments};
+    enum port_status status = PORT_OK;
+    for (size_t i = 0; status == PORT_OK && i < sizeof readers / sizeof *readers; i++)
+        status = readers[i](store, posting);
+    read_new_ids(store, posting);
+    return status;
+}

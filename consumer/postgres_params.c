@@ -1,0 +1,156 @@
+/* postgres_params.c: see postgres_params.h. The format of an array is array_send() in
+ * PostgreSQL's arrayfuncs.c: number of dimensions, whether there are NULLs, element type, and
+ * for the one dimension its size and lower bound; then each element after its size. */
+#include "consumer/postgres_params.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+
+enum {
+    PARAM_FIRST_CAPACITY = 256,
+    ARRAY_AT_HAS_NULL = 4,
+    ARRAY_AT_COUNT = 12,
+    ARRAY_NULL_SIZE = -1
+};
+
+#define PARAM_MAX ((size_t)1 << 30)             /* the server refuses messages of 1 GB */
+#define POSTGRES_EPOCH_MS INT64_C(946684800000) /* 2000-01-01 */
+#define TIME_MAX_MS INT64_C(253402300799000)    /* 9999-12-31 23:59:59 */
+
+void pg_params_free(struct pg_params *params)
+{
+    for (size_t i = 0; i < PG_PARAMS_MAX; i++)
+        free(params->params[i].bytes);
+    *params = (struct pg_params){0};
+}
+
+void pg_params_reset(struct pg_params *params)
+{
+    params->count = 0;
+}
+
+/* Room for `size` more bytes, counted as used. */
+static char *extend(struct pg_param *param, size_t size)
+{
+    size_t needed = param->size + size;
+    MUST(needed >= size && needed <= PARAM_MAX);
+    if (needed > param->capacity) {
+        size_t capacity = param->capacity > 0 ? param->capacity : PARAM_FIRST_CAPACITY;
+        while (capacity < needed)
+            capacity *= 2;
+        param->bytes = realloc(param->bytes, capacity);
+        MUST(param->bytes != NULL);
+        param->capacity = capacity;
+    }
+    char *room = param->bytes + param->size;
+    param->size = needed;
+    return room;
+}
+
+static void put_bytes(struct pg_param *param, const void *bytes, size_t size)
+{
+    char *room = extend(param, size);
+    if (size > 0)
+        memcpy(room, bytes, size);
+}
+
+static void put_int4(struct pg_param *param, int32_t value)
+{
+    uint32_t big = htobe32((uint32_t)value);
+    put_bytes(param, &big, sizeof big);
+}
+
+static struct pg_param *next_param(struct pg_params *params)
+{
+    MUST(params->count < PG_PARAMS_MAX);
+    struct pg_param *param = &params->params[params->count++];
+    param->size = 0;
+    param->elements = 0;
+    (void)extend(param, 1); /* never NULL, which libpq takes for SQL's NULL */
+    param->size = 0;
+    return param;
+}
+
+void pg_param_int8(struct pg_params *params, int64_t value)
+{
+    uint64_t big = htobe64((uint64_t)value);
+    put_bytes(next_param(params), &big, sizeof big);
+}
+
+void pg_param_text(struct pg_params *params, const char *text)
+{
+    put_bytes(next_param(params), text, strlen(text));
+}
+
+void pg_param_uuid(struct pg_params *params, const struct uuid *uuid)
+{
+    put_bytes(next_param(params), uuid->bytes, UUID_SIZE);
+}
+
+struct pg_param *pg_param_array(struct pg_params *params, enum pg_type type)
+{
+    struct pg_param *array = next_param(params);
+    put_int4(array, 1);
+    put_int4(array, 0);
+    put_int4(array, (int32_t)type);
+    put_int4(array, 0);
+    put_int4(array, 1);
+    return array;
+}
+
+static void count_element(struct pg_param *array)
+{
+    uint32_t big = htobe32(++array->elements);
+    memcpy(array->bytes + ARRAY_AT_COUNT, &big, sizeof big);
+}
+
+void pg_array_bytes(struct pg_param *array, const void *bytes, size_t size)
+{
+    MUST(size <= INT32_MAX);
+    count_element(array);
+    put_int4(array, (int32_t)size);
+    put_bytes(array, bytes, size);
+}
+
+void pg_array_int4(struct pg_param *array, int32_t value)
+{
+    uint32_t big = htobe32((uint32_t)value);
+    pg_array_bytes(array, &big, sizeof big);
+}
+
+void pg_array_int8(struct pg_param *array, int64_t value)
+{
+    uint64_t big = htobe64((uint64_t)value);
+    pg_array_bytes(array, &big, sizeof big);
+}
+
+void pg_array_text(struct pg_param *array, const char *text)
+{
+    pg_array_bytes(array, text, strlen(text));
+}
+
+void pg_array_uuid(struct pg_param *array, const struct uuid *uuid)
+{
+    pg_array_bytes(array, uuid->bytes, UUID_SIZE);
+}
+
+void pg_array_time_ms(struct pg_param *array, int64_t unix_ms)
+{
+    if (unix_ms < 0) {
+        pg_array_null(array);
+        return;
+    }
+    int64_t bounded_ms = unix_ms < TIME_MAX_MS ? unix_ms : TIME_MAX_MS;
+    pg_array_int8(array, (bounded_ms - POSTGRES_EPOCH_MS) * 1000);
+}
+
+void pg_array_null(struct pg_param *array)
+{
+    uint32_t has_null = htobe32(1);
+    count_element(array);
+    memcpy(array->bytes + ARRAY_AT_HAS_NULL, &has_null, sizeof has_null);
+    put_int4(array, ARRAY_NULL_SIZE);
+}

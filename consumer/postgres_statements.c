@@ -1,0 +1,144 @@
+/* postgres_statements.c: see postgres_statements.h.
+ *
+ * Order of the locks in every transaction: stream_position by partition, then account by id.
+ * Every statement sees what was committed when it began (READ COMMITTED); so whatever the
+ * locks protect is read by a later statement than the one that took them. */
+#include "consumer/postgres_statements.h"
+
+const struct pg_statement statements[STATEMENT_COUNT] = {
+    [STATEMENT_BEGIN] = {.name = "begin", .sql = "BEGIN ISOLATION LEVEL READ COMMITTED"},
+
+    [STATEMENT_FENCE] =
+        {.name = "fence",
+         .sql = "SELECT p.partition, p.next_offset"
+                "  FROM unnest($2::int4[], $3::int8[]) AS w(partition, epoch)"
+                "  JOIN postonce.stream_position p"
+                "    ON p.topic = $1::text"
+                "   AND p.partition = w.partition AND p.epoch = w.epoch"
+                " ORDER BY p.partition"
+                "   FOR NO KEY UPDATE OF p"},
+
+    /* One statement for all accounts: two of them lock in an order of their own each, and
+     * two connections that do that meet in deadlocks (DESIGN §7). */
+    [STATEMENT_ACCOUNTS] =
+        {.name = "accounts",
+         .sql =
+             "SELECT a.account_id, a.balance_minor, a.minimum_balance_minor, a.version,"
+             "       a.currency, a.name"
+             "  FROM postonce.account a"
+             " WHERE a.name = ANY ($1::text[] || ARRAY("
+             "       SELECT l.name"
+             "         FROM unnest($2::uuid[]) AS w(payment_id)"
+             "         JOIN postonce.transfer t ON t.payment_id = w.payment_id"
+             "         JOIN postonce.account l"
+             "           ON l.account_id ="
+             "              ANY (ARRAY[t.debit_account_id, t.credit_account_id])))"
+             " ORDER BY a.account_id"
+             "   FOR NO KEY UPDATE"},
+
+    [STATEMENT_INBOX] =
+        {.name = "inbox",
+         .sql = "SELECT w.ordinal, i.outcome, i.code, i.fingerprint, i.result"
+                "  FROM unnest($1::text[]) WITH ORDINALITY AS w(key, ordinal)"
+                "  JOIN postonce.inbox i ON i.key = w.key"},
+
+    [STATEMENT_LETTERS] =
+        {.name = "letters",
+         .sql = "SELECT d.partition, d.\"offset\", d.outcome, d.code, d.result"
+                "  FROM unnest($2::int4[], $3::int8[], $4::int8[])"
+                "       AS w(partition, first, last)"
+                "  JOIN postonce.dead_letter d"
+                "    ON d.topic = $1::text AND d.partition = w.partition"
+                "   AND d.\"offset\" BETWEEN w.first AND w.last"
+                " ORDER BY d.partition, d.\"offset\""},
+
+    [STATEMENT_PAYMENTS] =
+        {.name = "payments",
+         .sql = "SELECT t.payment_id, t.debit_account_id, t.credit_account_id,"
+                "       t.amount_minor, t.refunds IS NOT NULL, t.client,"
+                "       (SELECT coalesce(sum(r.amount_minor), 0)::int8"
+                "          FROM postonce.transfer r WHERE r.refunds = t.payment_id)"
+                "  FROM (SELECT DISTINCT unnest($1::uuid[])) AS w(payment_id)"
+                "  JOIN postonce.transfer t ON t.payment_id = w.payment_id"},
+
+    [STATEMENT_NEW_IDS] = {.name = "new_ids",
+                           .sql = "SELECT nextval('postonce.account_id')"
+                                  "  FROM generate_series(1, $1::int8)"},
+
+    [STATEMENT_INSERT_INBOX] =
+        {.name = "insert_inbox",
+         .sql = "INSERT INTO postonce.inbox (topic, key, operation, client, fingerprint,"
+                "       outcome, code, payment_id, result, partition, \"offset\","
+                "       command_time)"
+                " SELECT $1::text, unnest($2::text[]), unnest($3::text[]),"
+                "        unnest($4::text[]), unnest($5::bytea[]), unnest($6::text[]),"
+                "        unnest($7::text[]), unnest($8::uuid[]), unnest($9::bytea[]),"
+                "        unnest($10::int4[]), unnest($11::int8[]),"
+                "        unnest($12::timestamptz[])"},
+
+    [STATEMENT_INSERT_LETTERS] =
+        {.name = "insert_letters",
+         .sql = "INSERT INTO postonce.dead_letter (topic, partition, \"offset\", outcome,"
+                "       code, key, result, command_time)"
+                " SELECT $1::text, unnest($2::int4[]), unnest($3::int8[]),"
+                "        unnest($4::text[]), unnest($5::text[]), unnest($6::text[]),"
+                "        unnest($7::bytea[]), unnest($8::timestamptz[])"},
+
+    [STATEMENT_INSERT_ACCOUNTS] =
+        {.name = "insert_accounts",
+         .sql = "INSERT INTO postonce.account (account_id, balance_minor,"
+                "       minimum_balance_minor, version, currency, name)"
+                " SELECT unnest($1::int8[]), unnest($2::int8[]), unnest($3::int8[]),"
+                "        unnest($4::int8[]), unnest($5::text[]), unnest($6::text[])"},
+
+    [STATEMENT_INSERT_TRANSFERS] =
+        {.name = "insert_transfers",
+         .sql = "INSERT INTO postonce.transfer (debit_account_id, credit_account_id,"
+                "       amount_minor, debit_balance_minor, credit_balance_minor,"
+                "       debit_version, credit_version, payment_id, refunds, client,"
+                "       reference)"
+                " SELECT unnest($1::int8[]), unnest($2::int8[]), unnest($3::int8[]),"
+                "        unnest($4::int8[]), unnest($5::int8[]), unnest($6::int8[]),"
+                "        unnest($7::int8[]), unnest($8::uuid[]), unnest($9::uuid[]),"
+                "        unnest($10::text[]), unnest($11::text[])"},
+
+    [STATEMENT_MOVE_ACCOUNTS] =
+        {.name = "move_accounts",
+         .sql = "WITH moved AS ("
+                "  UPDATE postonce.account a"
+                "     SET balance_minor = w.balance_minor, version = w.version"
+                "    FROM (SELECT unnest($2::int8[]), unnest($3::int8[]),"
+                "                 unnest($4::int8[]), unnest($5::int8[]))"
+                "         AS w(account_id, balance_minor, version, version_before)"
+                "   WHERE a.account_id = w.account_id AND a.version = w.version_before"
+                "  RETURNING 1)"
+                " SELECT postonce.must_hit(count(*), $1::int8, 'ZP002') FROM moved"},
+
+    [STATEMENT_MOVE_POSITIONS] =
+        {.name = "move_positions",
+         .sql = "WITH moved AS ("
+                "  UPDATE postonce.stream_position p"
+                "     SET next_offset = GREATEST(p.next_offset, w.next_offset)"
+                "    FROM unnest($3::int4[], $4::int8[], $5::int8[])"
+                "         AS w(partition, epoch, next_offset)"
+                "   WHERE p.topic = $2::text"
+                "     AND p.partition = w.partition AND p.epoch = w.epoch"
+                "  RETURNING 1)"
+                " SELECT postonce.must_hit(count(*), $1::int8, 'ZP001') FROM moved"},
+
+    [STATEMENT_COMMIT] = {.name = "commit", .sql = "COMMIT", .is_commit = true},
+};
+
+/* A row that was not there has epoch 1 now; each later claim raises it. */
+const struct pg_statement statement_claim = {
+    .sql =
+        "INSERT INTO postonce.stream_position AS p (topic, partition, next_offset, epoch)"
+        " SELECT $1::text, w.partition, w.log_start, 1"
+        "   FROM unnest($2::int4[], $3::int8[]) AS w(partition, log_start)"
+        "  ORDER BY w.partition"
+        " ON CONFLICT (topic, partition)"
+        " DO UPDATE SET epoch = p.epoch + 1, claimed_at = now()"
+        " RETURNING partition, next_offset, epoch, epoch > 1"};
+
+const struct pg_statement statement_version = {
+    .sql = "SELECT max(version)::int4 FROM postonce.schema_version"};

@@ -1,0 +1,34 @@
+/* postgres_statements.h: the SQL of the store, in one place and readable as SQL. All of it is
+ * prepared once a connection; arrays hold one element a row. */
+#ifndef CONSUMER_POSTGRES_STATEMENTS_H
+#define CONSUMER_POSTGRES_STATEMENTS_H
+
+#include "consumer/pg.h"
+
+enum statement {
+    /* round trip 1 */
+    STATEMENT_BEGIN,
+    STATEMENT_FENCE,    /* topic, partitions, epochs → partition, next_offset */
+    STATEMENT_ACCOUNTS, /* names, payment ids → the accounts, locked, in id order */
+    STATEMENT_INBOX,    /* keys → ordinal, outcome, code, fingerprint, result */
+    STATEMENT_LETTERS,  /* topic, partitions, firsts, lasts → partition, offset, … */
+    STATEMENT_PAYMENTS, /* payment ids → the payments and what was refunded of them */
+    STATEMENT_NEW_IDS,  /* count → account ids */
+    /* round trip 2 */
+    STATEMENT_INSERT_INBOX,
+    STATEMENT_INSERT_LETTERS,
+    STATEMENT_INSERT_ACCOUNTS,
+    STATEMENT_INSERT_TRANSFERS,
+    STATEMENT_MOVE_ACCOUNTS,
+    STATEMENT_MOVE_POSITIONS,
+    STATEMENT_COMMIT,
+    STATEMENT_COUNT
+};
+
+extern const struct pg_statement statements[STATEMENT_COUNT];
+
+/* Not prepared: asked once a start or an assignment. */
+extern const struct pg_statement statement_claim;   /* topic, partitions, log starts */
+extern const struct pg_statement statement_version; /* → the schema's version, or NULL */
+
+#endif

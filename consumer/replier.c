@@ -1,0 +1,118 @@
+/* replier.c: publishes what was decided. Takes all batches that wait and makes one Kafka
+ * transaction of them. After any failure the lap ends: what is visible and committed is then
+ * read from Kafka again, never from memory. */
+#include "base/log.h"
+#include "consumer/jitter.h"
+#include "consumer/stages.h"
+
+enum { RECOVER_BASE_MS = 50, RECOVER_CAP_MS = 2000, TOGETHER_MAX = 256, FENCED_MAX = 2 };
+
+struct replier {
+    const struct stage *stage;
+    uint64_t lap;    /* of the work in hand */
+    unsigned fenced; /* in a row */
+};
+
+static bool is_stale(void *context)
+{
+    const struct replier *replier = context;
+    return pipeline_lap(replier->stage->pipeline) != replier->lap ||
+           source_is_lost(replier->stage->settings->source);
+}
+
+/* Fenced again and again: somebody else lives under the same transactional id. */
+static void note_fenced(struct replier *replier)
+{
+    if (++replier->fenced < FENCED_MAX)
+        return;
+    log_note(LOG_FATAL, "instance_not_unique",
+             "another process uses the same group and instance; give each process an "
+             "instance of its own");
+    pipeline_fail(replier->stage->pipeline, EXIT_CODE_USAGE);
+}
+
+/* False when the replier cannot or need not become ready. */
+static bool become_ready(struct replier *replier)
+{
+    struct pipeline *pipeline = replier->stage->pipeline;
+    for (unsigned attempt = 0; !pipeline_is_closing(pipeline); attempt++) {
+        enum port_status status = reply_recover(replier->stage->settings->reply);
+        if (status == PORT_OK)
+            return true;
+        if (status == PORT_FATAL)
+            pipeline_fail(pipeline, EXIT_CODE_INTERNAL);
+        if (status == PORT_FENCED)
+            note_fenced(replier);
+        if (pipeline_failure(pipeline) != EXIT_CODE_DONE)
+            return false;
+        pipeline_rest(pipeline, pipeline_lap(pipeline),
+                      jitter_ms(attempt, RECOVER_BASE_MS, RECOVER_CAP_MS));
+    }
+    return reply_recover(replier->stage->settings->reply) == PORT_OK;
+}
+
+static bool conclude(struct replier *replier, enum port_status status)
+{
+    if (status == PORT_OK) {
+        replier->fenced = 0;
+        return true;
+    }
+    if (status == PORT_FENCED)
+        note_fenced(replier);
+    pipeline_end_lap(replier->stage->pipeline, replier->lap, "kafka transaction failed");
+    return false;
+}
+
+static void drop_all(struct replier *replier, struct batch *const *batches, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        pipeline_drop(replier->stage->pipeline, batches[i]);
+}
+
+static void publish(struct replier *replier, struct batch *const *batches, size_t count)
+{
+    if (count > 0 && !is_stale(replier) && become_ready(replier))
+        conclude(replier, reply_publish(replier->stage->settings->reply, batches, count,
+                                        is_stale, replier));
+    drop_all(replier, batches, count);
+}
+
+/* Batches of an earlier lap are dropped unanswered; all others are of the current one. */
+static void publish_list(struct replier *replier, struct batch *list)
+{
+    struct batch *together[TOGETHER_MAX];
+    size_t count = 0;
+    replier->lap = pipeline_lap(replier->stage->pipeline);
+    while (list != NULL) {
+        struct batch *batch = list;
+        list = batch->next;
+        if (batch->lap == replier->lap)
+            together[count++] = batch;
+        else
+            pipeline_drop(replier->stage->pipeline, batch);
+    }
+    publish(replier, together, count);
+}
+
+static void commit_offsets(struct replier *replier, const struct replier_work *work)
+{
+    replier->lap = work->lap;
+    bool done =
+        !is_stale(replier) && become_ready(replier) &&
+        conclude(replier, reply_commit(replier->stage->settings->reply, work->offsets,
+                                       work->offset_count, is_stale, replier));
+    pipeline_answer_request(replier->stage->pipeline, done);
+}
+
+void replier_run(const struct stage *stage)
+{
+    struct replier replier = {.stage = stage};
+    struct replier_work work;
+    become_ready(&replier);
+    while (pipeline_take_decided(stage->pipeline, &work)) {
+        if (work.batches != NULL)
+            publish_list(&replier, work.batches);
+        else
+            commit_offsets(&replier, &work);
+    }
+}

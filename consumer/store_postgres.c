@@ -1,0 +1,192 @@
+/* store_postgres.c: the store on PostgreSQL: its life, the schema check, the claim, and the
+ * frame around the two round trips of a batch. Whatever goes wrong, a call that does not end
+ * OK leaves no transaction open: it is rolled back, or its connection is closed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "consumer/migrations.h"
+#include "consumer/postgres_store.h"
+
+struct store *store_open(const struct store_settings *settings)
+{
+    struct store *store = calloc(1, sizeof *store);
+    MUST(store != NULL);
+    store->settings = *settings;
+    store->pg = pg_open(&(struct pg_settings){
+        .postgres = settings->postgres, .role = settings->role, .profile = PG_POSTING});
+    return store;
+}
+
+static void forget_kept(struct store *store)
+{
+    pg_rows_free(store->inbox_rows);
+    pg_rows_free(store->letter_rows);
+    store->inbox_rows = NULL;
+    store->letter_rows = NULL;
+}
+
+void store_close(struct store *store)
+{
+    if (store == NULL)
+        return;
+    forget_kept(store);
+    pg_close(store->pg);
+    free(store);
+}
+
+const char *store_sqlstate(const struct store *store)
+{
+    return pg_sqlstate(store->pg);
+}
+
+const char *store_fault(const struct store *store)
+{
+    return pg_fault(store->pg);
+}
+
+/* --- the schema --- */
+
+static bool is_missing(const char *sqlstate)
+{
+    return strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "3F000") == 0;
+}
+
+static enum store_schema judge_version(int found, int wanted)
+{
+    if (found == wanted)
+        return STORE_SCHEMA_CURRENT;
+    return found < wanted ? STORE_SCHEMA_OLDER : STORE_SCHEMA_NEWER;
+}
+
+enum port_status store_check(struct store *store, enum store_schema *schema, int *found,
+                             int *wanted)
+{
+    *schema = STORE_SCHEMA_MISSING;
+    *found = 0;
+    *wanted = migrations[migration_count - 1].version;
+    enum port_status status = pg_connect(store->pg);
+    if (status != PORT_OK)
+        return status;
+    pg_begin(store->pg);
+    pg_send(store->pg, &statement_version);
+    status = pg_wait(store->pg);
+    if (status != PORT_OK)
+        return is_missing(pg_sqlstate(store->pg)) ? PORT_OK : status;
+    const struct pg_rows *rows = pg_answer(store->pg, &statement_version);
+    if (pg_is_null(PG_CELL(rows, 0, 0)))
+        return PORT_OK;
+    *found = pg_int4(PG_CELL(rows, 0, 0));
+    *schema = judge_version(*found, *wanted);
+    return PORT_OK;
+}
+
+/* --- the claim --- */
+
+static struct claim *claim_of(struct claim *claims, size_t count, int32_t partition)
+{
+    for (size_t i = 0; i < count; i++)
+        if (claims[i].partition == partition)
+            return &claims[i];
+    return NULL;
+}
+
+static void read_claims(const struct store *store, struct claim *claims, size_t count)
+{
+    const struct pg_rows *rows = pg_answer(store->pg, &statement_claim);
+    MUST(pg_row_count(rows) == count);
+    for (size_t i = 0; i < count; i++) {
+        struct claim *claim = claim_of(claims, count, pg_int4(PG_CELL(rows, i, 0)));
+        MUST(claim != NULL);
+        claim->next_offset = pg_int8(PG_CELL(rows, i, 1));
+        claim->epoch = pg_int8(PG_CELL(rows, i, 2));
+        claim->had_row = pg_bool(PG_CELL(rows, i, 3));
+    }
+}
+
+static void send_claim(struct store *store, const struct claim *claims, size_t count)
+{
+    struct pg_params *params = pg_params(store->pg);
+    pg_param_text(params, store->settings.topic);
+    struct pg_param *partitions = pg_param_array(params, PG_INT4);
+    struct pg_param *log_starts = pg_param_array(params, PG_INT8);
+    for (size_t i = 0; i < count; i++) {
+        pg_array_int4(partitions, claims[i].partition);
+        pg_array_int8(log_starts, claims[i].log_start);
+    }
+    pg_send(store->pg, &statement_claim);
+}
+
+/* One statement, one transaction of its own. A claim that may or may not have happened is
+ * simply made again: the epoch only has to rise. */
+enum port_status store_claim(struct store *store, struct claim *claims, size_t count)
+{
+    enum port_status status = pg_connect(store->pg);
+    if (status != PORT_OK)
+        return status;
+    pg_begin(store->pg);
+    send_claim(store, claims, count);
+    status = pg_wait(store->pg);
+    if (status == PORT_OK)
+        read_claims(store, claims, count);
+    return status;
+}
+
+/* --- the batch --- */
+
+static enum port_status prepare(struct store *store)
+{
+    if (store->prepared_number == pg_connection_number(store->pg))
+        return PORT_OK;
+    pg_begin(store->pg);
+    for (size_t i = 0; i < STATEMENT_COUNT; i++)
+        pg_send_prepare(store->pg, &statements[i]);
+    enum port_status status = pg_wait(store->pg);
+    if (status == PORT_OK)
+        store->prepared_number = pg_connection_number(store->pg);
+    else
+        pg_disconnect(store->pg); /* half of them may be prepared */
+    return status;
+}
+
+static enum port_status get_ready(struct store *store)
+{
+    MUST(!store->in_transaction);
+    forget_kept(store);
+    enum port_status status = pg_connect(store->pg);
+    return status == PORT_OK ? prepare(store) : status;
+}
+
+enum port_status store_lookup(struct store *store, struct posting *posting)
+{
+    enum port_status status = get_ready(store);
+    if (status != PORT_OK)
+        return status;
+    lookup_send(store, posting);
+    status = pg_wait(store->pg);
+    if (status == PORT_OK)
+        status = lookup_read(store, posting);
+    if (status == PORT_OK)
+        store->in_transaction = true;
+    else
+        pg_rollback(store->pg);
+    return status;
+}
+
+enum port_status store_commit(struct store *store, const struct posting *posting)
+{
+    MUST(store->in_transaction);
+    store->in_transaction = false;
+    commit_send(store, posting);
+    enum port_status status = pg_wait(store->pg);
+    if (status != PORT_OK)
+        pg_rollback(store->pg);
+    return status;
+}
+
+void store_rollback(struct store *store)
+{
+    MUST(store->in_transaction);
+    store->in_transaction = false;
+    pg_rollback(store->pg);
+}
