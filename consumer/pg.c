@@ -607,6 +607,22 @@ size_t pg_row_count(const struct pg_rows *rows)
     return rows != NULL ? (size_t)PQntuples(result_of(rows)) : 0;
 }
 
+int pg_column_count(const struct pg_rows *rows)
+{
+    return PQnfields(result_of(rows));
+}
+
+const char *pg_column_name(const struct pg_rows *rows, int column)
+{
+    return PQfname(result_of(rows), column);
+}
+
+bool pg_column_is_integer(const struct pg_rows *rows, int column)
+{
+    Oid type = PQftype(result_of(rows), column);
+    return type == PG_INT4 || type == PG_INT8;
+}
+
 bool pg_is_null(struct pg_cell cell)
 {
     return PQgetisnull(result_of(cell.rows), (int)cell.row, cell.column) != 0;

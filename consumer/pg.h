@@ -71,6 +71,9 @@ const struct pg_rows *pg_answer(const struct pg *pg,
 struct pg_rows *pg_take_answer(struct pg *pg, const struct pg_statement *statement);
 void pg_rows_free(struct pg_rows *rows);         /* NULL is fine */
 size_t pg_row_count(const struct pg_rows *rows); /* NULL: 0 */
+int pg_column_count(const struct pg_rows *rows);
+const char *pg_column_name(const struct pg_rows *rows, int column);
+bool pg_column_is_integer(const struct pg_rows *rows, int column);
 
 struct pg_cell {
     const struct pg_rows *rows;

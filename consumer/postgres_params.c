@@ -90,6 +90,19 @@ void pg_param_uuid(struct pg_params *params, const struct uuid *uuid)
     put_bytes(next_param(params), uuid->bytes, UUID_SIZE);
 }
 
+/* Microseconds since PostgreSQL's own epoch. */
+static int64_t postgres_time(int64_t unix_ms)
+{
+    int64_t bounded_ms = unix_ms < TIME_MAX_MS ? unix_ms : TIME_MAX_MS;
+    return (bounded_ms - POSTGRES_EPOCH_MS) * 1000;
+}
+
+void pg_param_time_ms(struct pg_params *params, int64_t unix_ms)
+{
+    MUST(unix_ms >= 0);
+    pg_param_int8(params, postgres_time(unix_ms));
+}
+
 struct pg_param *pg_param_array(struct pg_params *params, enum pg_type type)
 {
     struct pg_param *array = next_param(params);
@@ -139,12 +152,10 @@ void pg_array_uuid(struct pg_param *array, const struct uuid *uuid)
 
 void pg_array_time_ms(struct pg_param *array, int64_t unix_ms)
 {
-    if (unix_ms < 0) {
+    if (unix_ms < 0)
         pg_array_null(array);
-        return;
-    }
-    int64_t bounded_ms = unix_ms < TIME_MAX_MS ? unix_ms : TIME_MAX_MS;
-    pg_array_int8(array, (bounded_ms - POSTGRES_EPOCH_MS) * 1000);
+    else
+        pg_array_int8(array, postgres_time(unix_ms));
 }
 
 void pg_array_null(struct pg_param *array)

@@ -41,6 +41,7 @@ void pg_params_reset(struct pg_params *params);
 void pg_param_int8(struct pg_params *params, int64_t value);
 void pg_param_text(struct pg_params *params, const char *text);
 void pg_param_uuid(struct pg_params *params, const struct uuid *uuid);
+void pg_param_time_ms(struct pg_params *params, int64_t unix_ms); /* ≥ 0; as in an array */
 /* An empty array to be filled; valid until the parameters are reset. */
 struct pg_param *pg_param_array(struct pg_params *params, enum pg_type type);
 

@@ -35,7 +35,8 @@ static const struct sqlstate_verdict verdicts[] = {
     {"28", NULL, PORT_FATAL, true, ADVICE_LOGIN},
     {"3D", NULL, PORT_FATAL, true, ADVICE_LOGIN},
     {"42501", NULL, PORT_FATAL, true,
-     "grant the role `postonce_consumer` to the role that logs in"},
+     "to consume or look up, the role that logs in must be granted `postonce_consumer`; to "
+     "migrate, it must own the schema `postonce` or be allowed to create it"},
     {"42", NULL, PORT_FATAL, true, ADVICE_SCHEMA},
     {"3F", NULL, PORT_FATAL, true, ADVICE_SCHEMA},
     {"0A", NULL, PORT_FATAL, true, ADVICE_SCHEMA},

@@ -139,6 +139,3 @@ const struct pg_statement statement_claim = {
         " ON CONFLICT (topic, partition)"
         " DO UPDATE SET epoch = p.epoch + 1, claimed_at = now()"
         " RETURNING partition, next_offset, epoch, epoch > 1"};
-
-const struct pg_statement statement_version = {
-    .sql = "SELECT max(version)::int4 FROM postonce.schema_version"};

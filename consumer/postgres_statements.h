@@ -27,8 +27,8 @@ enum statement {
 
 extern const struct pg_statement statements[STATEMENT_COUNT];
 
-/* Not prepared: asked once a start or an assignment. */
-extern const struct pg_statement statement_claim;   /* topic, partitions, log starts */
-extern const struct pg_statement statement_version; /* → the schema's version, or NULL */
+/* Not prepared: asked once an assignment. Topic, partitions, log starts → partition,
+ * next_offset, epoch, whether there was a row. */
+extern const struct pg_statement statement_claim;
 
 #endif

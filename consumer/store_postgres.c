@@ -2,10 +2,9 @@
  * frame around the two round trips of a batch. Whatever goes wrong, a call that does not end
  * OK leaves no transaction open: it is rolled back, or its connection is closed. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/must.h"
-#include "consumer/migrations.h"
+#include "consumer/postgres_schema.h"
 #include "consumer/postgres_store.h"
 
 struct store *store_open(const struct store_settings *settings)
@@ -45,40 +44,10 @@ const char *store_fault(const struct store *store)
     return pg_fault(store->pg);
 }
 
-/* --- the schema --- */
-
-static bool is_missing(const char *sqlstate)
-{
-    return strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "3F000") == 0;
-}
-
-static enum store_schema judge_version(int found, int wanted)
-{
-    if (found == wanted)
-        return STORE_SCHEMA_CURRENT;
-    return found < wanted ? STORE_SCHEMA_OLDER : STORE_SCHEMA_NEWER;
-}
-
 enum port_status store_check(struct store *store, enum store_schema *schema, int *found,
                              int *wanted)
 {
-    *schema = STORE_SCHEMA_MISSING;
-    *found = 0;
-    *wanted = migrations[migration_count - 1].version;
-    enum port_status status = pg_connect(store->pg);
-    if (status != PORT_OK)
-        return status;
-    pg_begin(store->pg);
-    pg_send(store->pg, &statement_version);
-    status = pg_wait(store->pg);
-    if (status != PORT_OK)
-        return is_missing(pg_sqlstate(store->pg)) ? PORT_OK : status;
-    const struct pg_rows *rows = pg_answer(store->pg, &statement_version);
-    if (pg_is_null(PG_CELL(rows, 0, 0)))
-        return PORT_OK;
-    *found = pg_int4(PG_CELL(rows, 0, 0));
-    *schema = judge_version(*found, *wanted);
-    return PORT_OK;
+    return schema_check(store->pg, schema, found, wanted);
 }
 
 /* --- the claim --- */

@@ -23,13 +23,13 @@ static void decide_kept(struct decision *decision, enum decision_kind kind,
     decision->code = kept->code;
 }
 
+/* Every record of a posting has a position. */
 static struct position *position_of(struct posting *posting, int32_t partition)
 {
-    for (size_t i = 0; i < posting->position_count; i++)
-        if (posting->positions[i].partition == partition)
-            return &posting->positions[i];
-    MUST(!"every record has a position");
-    return NULL;
+    size_t i = 0;
+    while (posting->positions[i].partition != partition)
+        MUST(++i < posting->position_count);
+    return &posting->positions[i];
 }
 
 static bool is_same_command(const uint8_t *left, const uint8_t *right)

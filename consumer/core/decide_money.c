@@ -49,11 +49,10 @@ static struct payment *find_payment(struct posting *posting,
  * here. Refunds are rare, so a walk is cheap enough. */
 static struct account *account_by_id(struct posting *posting, int64_t account_id)
 {
-    for (size_t i = 0; i < posting->account_count; i++)
-        if (posting->accounts[i].account_id == account_id)
-            return &posting->accounts[i];
-    MUST(!"the accounts of a payment are among the facts");
-    return NULL;
+    size_t i = 0;
+    while (posting->accounts[i].account_id != account_id)
+        MUST(++i < posting->account_count);
+    return &posting->accounts[i];
 }
 
 static void index_account(struct posting *posting, size_t slot)
@@ -101,11 +100,6 @@ static void open_account(struct posting *posting, const struct command *command,
 
 /* --- movements --- */
 
-static bool is_short(const struct account *source, int64_t balance_minor)
-{
-    return source->has_minimum && balance_minor < source->minimum_balance_minor;
-}
-
 /* The refusals that every movement shares. An overflow of the debit side cannot hide a lack
  * of funds: below int64 it is below any minimum too. */
 static enum code refuse_movement(const struct account *source,
@@ -113,7 +107,7 @@ static enum code refuse_movement(const struct account *source,
 {
     int64_t debit, credit;
     bool debit_fits = money_subtract(source->balance_minor, amount_minor, &debit);
-    if (source->has_minimum && (!debit_fits || is_short(source, debit)))
+    if (source->has_minimum && (!debit_fits || debit < source->minimum_balance_minor))
         return CODE_INSUFFICIENT_FUNDS;
     if (!debit_fits || !money_add(destination->balance_minor, amount_minor, &credit))
         return CODE_BALANCE_OVERFLOW;
@@ -225,20 +219,19 @@ static enum code decide_refund(struct posting *posting, const struct record *rec
     return CODE_NONE;
 }
 
+typedef enum code decide_operation(struct posting *posting, const struct record *record,
+                                   struct decision *decision);
+
+static decide_operation *const operations[OPERATION_COUNT] = {
+    [OPERATION_OPEN_ACCOUNT] = decide_open,
+    [OPERATION_TRANSFER] = decide_transfer,
+    [OPERATION_REFUND] = decide_refund,
+};
+
 enum code money_decide(struct posting *posting, const struct record *record,
                        struct decision *decision)
 {
-    switch (record->intake.command.operation) {
-    case OPERATION_OPEN_ACCOUNT:
-        return decide_open(posting, record, decision);
-    case OPERATION_TRANSFER:
-        return decide_transfer(posting, record, decision);
-    case OPERATION_REFUND:
-        return decide_refund(posting, record, decision);
-    case OPERATION_NONE:
-    case OPERATION_COUNT:
-        break;
-    }
-    MUST(!"a valid command has an operation");
-    return CODE_NONE;
+    decide_operation *decide = operations[record->intake.command.operation];
+    MUST(decide != NULL);
+    return decide(posting, record, decision);
 }

@@ -29,18 +29,17 @@ struct halt_text {
 
 static const struct halt_text halt_texts[] = {
     [HALT_NONE] = {"none", "the partition is not halted"},
-    [HALT_LOG_TRUNCATED] =
-        {"log_truncated",
-         "the topic ends below what was already decided: it was re-created "
-         "or truncated; `postonce adopt` accepts the topic as it is"},
+    [HALT_LOG_TRUNCATED] = {"log_truncated",
+                            "the topic ends below what was already decided: it was "
+                            "re-created or truncated; an operator must decide"},
     [HALT_RECORDS_DELETED] =
         {"records_deleted",
          "the topic starts above the position to resume from: commands "
-         "were deleted unread; `postonce adopt` accepts the gap"},
+         "were deleted unread; an operator must decide"},
     [HALT_ROWS_MISSING] =
         {"rows_missing",
-         "a record that was decided before left no row: topic and database do "
-         "not belong together; `postonce adopt` accepts the topic as it is"},
+         "a record that was decided before left no row: topic and database "
+         "do not belong together; an operator must decide"},
 };
 
 static const struct halt_text *text_of(enum halt_reason reason)

@@ -91,6 +91,7 @@ static const struct {
     {"four bytes, cut to three", "\xf0\x9f\x92", false},
     {"two bytes, the second too high", "\xc3\xc0", false},
     {"two bytes, the second too low", "\xc3\x7f", false},
+    {"two bytes, the second a letter", "\xc3g", false},
     {"three bytes, the third too high", "\xe2\x82\xc0", false},
     {"three bytes, the third too low", "\xe2\x82\x2c", false},
     {"four bytes, the third wrong", "\xf0\x9f\x2c\xb6", false},
