@@ -1,4 +1,5 @@
-/* clock.h: monotonic time for deadlines, and wall-clock text. Business time is Postgres's. */
+/* clock.h: monotonic time for deadlines, and wall-clock text. Business time is
+ * Postgres's. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 

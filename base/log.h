@@ -1,7 +1,7 @@
 /* log.h: structured logs on stderr, one line an event: `key=value` text, or JSON.
  *
- * Never a payload, never a secret. Thread-safe: a line is one write(2). Business identifiers
- * that come from outside (keys) are escaped and bounded. */
+ * Never a payload, never a secret. Thread-safe: a line is one write(2). Business
+ * identifiers that come from outside (keys) are escaped and bounded. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -19,12 +19,14 @@ struct log_field {
 };
 
 #define LOG_T(name_, text_) ((struct log_field){(name_), LOG_TEXT, (text_), 0})
-#define LOG_I(name_, number_) ((struct log_field){(name_), LOG_INT, NULL, (int64_t)(number_)})
+#define LOG_I(name_, number_) \
+    ((struct log_field){(name_), LOG_INT, NULL, (int64_t)(number_)})
 #define LOG_B(name_, bytes_, size_) \
     ((struct log_field){(name_), LOG_BYTES, (bytes_), (int64_t)(size_)})
 #define LOG_END ((struct log_field){NULL, LOG_TEXT, NULL, 0})
 
-/* Text and info until called. False: no such level or format. Before any thread starts. */
+/* Text and info until called. False: no such level or format. Before any thread starts.
+ */
 bool log_configure(const char *level, const char *format);
 bool log_is_on(enum log_level level);
 /* One event: a snake_case event name, one sentence, and fields up to LOG_END. */

@@ -6,7 +6,7 @@
 
 void must_fail(const char *condition, const char *file, int line)
 {
-    fprintf(stderr, "level=fatal event=internal_fault where=%s:%d must=\"%s\"\n", file, line,
-            condition);
+    fprintf(stderr, "level=fatal event=internal_fault where=%s:%d must=\"%s\"\n", file,
+            line, condition);
     abort();
 }

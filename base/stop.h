@@ -4,8 +4,9 @@
 
 #include <stdbool.h>
 
-/* Before any thread or library handle exists: blocks SIGTERM/SIGINT in this thread (threads
- * inherit the mask), starts the one thread that waits for them, ignores SIGPIPE. */
+/* Before any thread or library handle exists: blocks SIGTERM/SIGINT in this thread
+ * (threads inherit the mask), starts the one thread that waits for them, ignores SIGPIPE.
+ */
 void stop_install(void);
 /* True from the first SIGTERM or SIGINT on; any thread. */
 bool stop_requested(void);

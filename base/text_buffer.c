@@ -1,9 +1,9 @@
 /* text_buffer.c: see text_buffer.h.
  *
- * Owns the escaping of JSON strings and the check for UTF-8 in text that nobody vouches for.
- * Never writes past the capacity, never allocates, never looks at the locale. After the
- * first piece that did not fit nothing more is written, so that the text is always a prefix
- * of what was meant and never has a hole. */
+ * Owns the escaping of JSON strings and the check for UTF-8 in text that nobody vouches
+ * for. Never writes past the capacity, never allocates, never looks at the locale. After
+ * the first piece that did not fit nothing more is written, so that the text is always a
+ * prefix of what was meant and never has a hole. */
 #include "base/text_buffer.h"
 
 #include <string.h>
@@ -86,9 +86,9 @@ void text_put_json(struct text_buffer *buffer, const char *bytes, size_t size)
     text_put(buffer, "\"", 1);
 }
 
-/* The size of the UTF-8 sequence at the start, or 0 if there is none: the table of RFC 3629
- * §4, without overlong forms, surrogates and anything above U+10FFFF. The twin of this in
- * schema/command.c stays there because that floor includes nothing but libc. */
+/* The size of the UTF-8 sequence at the start, or 0 if there is none: the table of RFC
+ * 3629 §4, without overlong forms, surrogates and anything above U+10FFFF. The twin of
+ * this in schema/command.c stays there because that floor includes nothing but libc. */
 static size_t sequence_size(const unsigned char *bytes, size_t size)
 {
     unsigned char first = bytes[0];

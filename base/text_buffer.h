@@ -1,8 +1,8 @@
 /* text_buffer.h: text built into memory that the caller owns and that has a maximum.
  *
  * A buffer is born with its maximum and never grows. What does not fit is not written and
- * sets `overflow`, which stays set: look at it once, at the end. JSON strings are escaped as
- * RFC 8259 §7 asks, with the short escapes, so that equal input gives equal bytes. */
+ * sets `overflow`, which stays set: look at it once, at the end. JSON strings are escaped
+ * as RFC 8259 §7 asks, with the short escapes, so that equal input gives equal bytes. */
 #ifndef BASE_TEXT_BUFFER_H
 #define BASE_TEXT_BUFFER_H
 

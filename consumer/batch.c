@@ -1,5 +1,5 @@
-/* batch.c: see batch.h. Result memory covers the worst case and is mapped, not touched: what
- * is never used costs address space only. */
+/* batch.c: see batch.h. Result memory covers the worst case and is mapped, not touched:
+ * what is never used costs address space only. */
 #include "consumer/batch.h"
 
 #include <stdlib.h>

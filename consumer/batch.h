@@ -1,6 +1,6 @@
-/* batch.h: what travels through the pipeline: records on the way to the poster, answers on
- * the way to the replier. Memory is allocated once per batch and reused; a batch has one
- * owner at a time. */
+/* batch.h: what travels through the pipeline: records on the way to the poster, answers
+ * on the way to the replier. Memory is allocated once per batch and reused; a batch has
+ * one owner at a time. */
 #ifndef CONSUMER_BATCH_H
 #define CONSUMER_BATCH_H
 

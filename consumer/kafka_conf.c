@@ -1,5 +1,6 @@
 /* kafka_conf.c: see kafka_conf.h. Sources of the values: docs of librdkafka
- * (CONFIGURATION.md) and what was measured; each surprise is explained where it stands. */
+ * (CONFIGURATION.md) and what was measured; each surprise is explained where it stands.
+ */
 #include "consumer/kafka_conf.h"
 
 #include <stdio.h>
@@ -24,8 +25,8 @@ static const struct setting common_defaults[] = {
     {"topic.metadata.refresh.interval.ms", "30000"},
 };
 
-/* queued.min.messages stays at its default: below librdkafka 2.2 a full queue sleeps a whole
- * second; memory is bounded by kbytes instead. */
+/* queued.min.messages stays at its default: below librdkafka 2.2 a full queue sleeps a
+ * whole second; memory is bounded by kbytes instead. */
 static const struct setting consumer_defaults[] = {
     {"session.timeout.ms", "10000"},
     {"heartbeat.interval.ms", "3000"},
@@ -46,8 +47,9 @@ static const struct setting consumer_guarantee[] = {
     {"enable.partition.eof", "true"},
 };
 
-/* retry.backoff.ms decides the latency of every Kafka transaction: right after a commit the
- * coordinator answers CONCURRENT_TRANSACTIONS, and the default of 100 ms would be waited. */
+/* retry.backoff.ms decides the latency of every Kafka transaction: right after a commit
+ * the coordinator answers CONCURRENT_TRANSACTIONS, and the default of 100 ms would be
+ * waited. */
 static const struct setting producer_defaults[] = {
     {"transaction.timeout.ms", "15000"},
     {"message.timeout.ms", "10000"},
@@ -75,7 +77,8 @@ static void set_all(rd_kafka_conf_t *conf, const struct setting *settings, size_
 #define SET_ALL(conf, settings) \
     set_all((conf), (settings), sizeof(settings) / sizeof(settings)[0])
 
-/* Both rebalance protocols are coded; cooperative-sticky is trusted from 2.10.1 on only. */
+/* Both rebalance protocols are coded; cooperative-sticky is trusted from 2.10.1 on only.
+ */
 static void set_by_version(rd_kafka_conf_t *conf)
 {
     static const struct setting assignor_old[] = {
@@ -105,8 +108,8 @@ static void set_defaults(rd_kafka_conf_t *conf, enum kafka_role role)
     set_by_version(conf);
 }
 
-/* Kubernetes injects variables of its own names, so one that librdkafka does not know is a
- * warning when it comes from the environment, and an error from anywhere else. */
+/* Kubernetes injects variables of its own names, so one that librdkafka does not know is
+ * a warning when it comes from the environment, and an error from anywhere else. */
 static bool is_stray(const struct config_property *property, rd_kafka_conf_res_t result)
 {
     if (result != RD_KAFKA_CONF_UNKNOWN || strncmp(property->origin, "POSTONCE_", 9) != 0)

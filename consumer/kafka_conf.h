@@ -1,6 +1,7 @@
-/* kafka_conf.h: librdkafka configurations, from what the guarantee needs, what was measured
- * to be good, and what the operator set, in this order: good defaults, then `kafka.*`, then
- * the settings that the guarantee depends on (which config.h refuses to take from outside). */
+/* kafka_conf.h: librdkafka configurations, from what the guarantee needs, what was
+ * measured to be good, and what the operator set, in this order: good defaults, then
+ * `kafka.*`, then the settings that the guarantee depends on (which config.h refuses to
+ * take from outside). */
 #ifndef CONSUMER_KAFKA_CONF_H
 #define CONSUMER_KAFKA_CONF_H
 

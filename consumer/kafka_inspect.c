@@ -17,6 +17,15 @@ struct kafka_inspect {
     char error[KAFKA_INSPECT_ERROR_MAX];
 };
 
+bool kafka_inspect_settings(const struct config *config,
+                            char error[KAFKA_INSPECT_ERROR_MAX])
+{
+    rd_kafka_conf_t *conf = kafka_conf_new(config, KAFKA_INSPECTOR, error);
+    if (conf != NULL)
+        rd_kafka_conf_destroy(conf);
+    return conf != NULL;
+}
+
 const char *kafka_inspect_error(const struct kafka_inspect *inspect)
 {
     return inspect->error;
@@ -208,7 +217,8 @@ static rd_kafka_resp_err_t count_members(rd_kafka_event_t *event, size_t *member
     *members = rd_kafka_ConsumerGroupDescription_member_count(groups[0]);
     rd_kafka_resp_err_t err =
         error == NULL ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(error);
-    /* A group that never was has no members either (brokers from 4.0 on say so this way). */
+    /* A group that never was has no members either (brokers from 4.0 on say so this way).
+     */
     return err == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND ? RD_KAFKA_RESP_ERR_NO_ERROR : err;
 }
 

@@ -1,5 +1,5 @@
-/* kafka_inspect.h: looking at topics and at the group from outside of it, for start-up checks
- * and operator verbs. Every call has a bounded time. */
+/* kafka_inspect.h: looking at topics and at the group from outside of it, for start-up
+ * checks and operator verbs. Every call has a bounded time. */
 #ifndef CONSUMER_KAFKA_INSPECT_H
 #define CONSUMER_KAFKA_INSPECT_H
 
@@ -20,7 +20,13 @@ enum kafka_inspect_status {
 
 struct kafka_inspect;
 
-/* NULL: settings that librdkafka does not take; kafka_inspect_open_error has the sentence. */
+/* Whether librdkafka takes every `kafka.NAME`; false and one sentence that names the
+ * origin. */
+bool kafka_inspect_settings(const struct config *config,
+                            char error[KAFKA_INSPECT_ERROR_MAX]);
+
+/* NULL: settings that librdkafka does not take; kafka_inspect_open_error has the
+ * sentence. */
 struct kafka_inspect *kafka_inspect_open(const struct config *config,
                                          char error[KAFKA_INSPECT_ERROR_MAX]);
 void kafka_inspect_close(struct kafka_inspect *inspect); /* NULL is fine */

@@ -141,7 +141,8 @@ static int64_t attempt_of(const rd_kafka_headers_t *original)
     return attempt + 1;
 }
 
-/* A malformed record's own sentence, if this version still finds the same fault with it. */
+/* A malformed record's own sentence, if this version still finds the same fault with it.
+ */
 static const char *detail_of(const struct record *record, const struct answer *answer)
 {
     if (answer->outcome == OUTCOME_MALFORMED && record->intake.code == answer->code)

@@ -1,8 +1,9 @@
 /* migrate.c: see migrate.h.
  *
- * Each turn is one transaction: take the lock, see what is there, apply the next migration
- * and write it down, or find that nothing is left. What another process did meanwhile is
- * seen, because it is looked for only after the lock has been taken. */
+ * Under the lock, each turn is one transaction: see what is there, apply the next
+ * migration and write it down, or find that nothing is left. The lock is the session's
+ * and taken before the transaction begins: one that had begun already could still
+ * believe, from the server's caches, that there is no schema. */
 #include "consumer/migrate.h"
 
 #include <string.h>
@@ -10,9 +11,12 @@
 #include "base/must.h"
 #include "consumer/migrations.h"
 
-/* The lock's number is any that nobody else uses in this database: "postonce" as bytes. */
+/* The lock's number is any that nobody else uses in this database: "postonce" as bytes.
+ * */
 static const struct pg_statement take_lock = {
-    .sql = "SELECT pg_advisory_xact_lock(8101821198585717605)"};
+    .sql = "SELECT pg_advisory_lock(8101821198585717605)"};
+static const struct pg_statement release_lock = {
+    .sql = "SELECT pg_advisory_unlock(8101821198585717605)"};
 static const struct pg_statement begin = {.sql = "BEGIN"};
 static const struct pg_statement commit = {.sql = "COMMIT", .is_commit = true};
 static const struct pg_statement look = {
@@ -38,21 +42,25 @@ static enum migrate_status fault(struct migrator *migrator, enum port_status sta
 }
 
 /* Nothing but ASCII would survive in another encoding, and references are UTF-8. */
-static enum migrate_status check_server(struct migrator *migrator, const struct pg_rows *rows)
+static enum migrate_status check_server(struct migrator *migrator,
+                                        const struct pg_rows *rows)
 {
     if (!pg_bool(PG_CELL(rows, 0, 2))) {
-        pg_set_fault(migrator->pg, "this PostgreSQL is too old; postonce needs version 14");
+        pg_set_fault(migrator->pg,
+                     "this PostgreSQL is too old; postonce needs version 14");
         return fault(migrator, PORT_FATAL);
     }
     if (!pg_bool(PG_CELL(rows, 0, 1))) {
-        pg_set_fault(migrator->pg, "the database has another encoding than UTF8; create it "
-                                   "with ENCODING 'UTF8'");
+        pg_set_fault(migrator->pg,
+                     "the database has another encoding than UTF8; create it "
+                     "with ENCODING 'UTF8'");
         return fault(migrator, PORT_FATAL);
     }
     return MIGRATE_CURRENT;
 }
 
-static bool is_ours(const struct pg_rows *rows, size_t row, const struct migration *migration)
+static bool is_ours(const struct pg_rows *rows, size_t row,
+                    const struct migration *migration)
 {
     size_t size;
     const char *sha256 = pg_bytes(PG_CELL(rows, row, 1), &size);
@@ -76,14 +84,12 @@ static enum migrate_status compare(struct migrator *migrator, const struct pg_ro
     return migrator->found < migrator->report->wanted ? MIGRATE_BEHIND : MIGRATE_CURRENT;
 }
 
-/* Inside a transaction. With `lock`, nobody else migrates until it ends. */
-static enum migrate_status look_around(struct migrator *migrator, bool lock)
+/* Begins a transaction and leaves it open. */
+static enum migrate_status look_around(struct migrator *migrator)
 {
     struct pg *pg = migrator->pg;
     pg_begin(pg);
     pg_send(pg, &begin);
-    if (lock)
-        pg_send(pg, &take_lock);
     pg_send(pg, &look);
     enum port_status status = pg_wait(pg);
     if (status != PORT_OK)
@@ -102,7 +108,7 @@ static enum migrate_status look_around(struct migrator *migrator, bool lock)
                              : fault(migrator, status);
 }
 
-/* Inside the transaction that holds the lock; on success it is committed. */
+/* Inside the transaction of look_around; on success it is committed. */
 static enum port_status apply_next(struct migrator *migrator)
 {
     struct pg *pg = migrator->pg;
@@ -124,7 +130,7 @@ static enum port_status apply_next(struct migrator *migrator)
 /* One transaction. MIGRATE_BEHIND: one migration was applied, look again. */
 static enum migrate_status take_turn(struct migrator *migrator)
 {
-    enum migrate_status status = look_around(migrator, true);
+    enum migrate_status status = look_around(migrator);
     if (status == MIGRATE_BEHIND) {
         enum port_status applied = apply_next(migrator);
         if (applied == PORT_OK) {
@@ -137,6 +143,27 @@ static enum migrate_status take_turn(struct migrator *migrator)
     return status;
 }
 
+static enum port_status run_alone(struct pg *pg, const struct pg_statement *statement)
+{
+    pg_begin(pg);
+    pg_send(pg, statement);
+    return pg_wait(pg);
+}
+
+static enum migrate_status apply_all(struct migrator *migrator)
+{
+    enum port_status locked = run_alone(migrator->pg, &take_lock);
+    if (locked != PORT_OK)
+        return fault(migrator, locked);
+    enum migrate_status status = MIGRATE_BEHIND;
+    while (status == MIGRATE_BEHIND)
+        status = take_turn(migrator);
+    if (pg_is_connected(migrator->pg) &&
+        run_alone(migrator->pg, &release_lock) != PORT_OK)
+        pg_disconnect(migrator->pg); /* which releases it as well */
+    return status;
+}
+
 enum migrate_status migrate_run(struct pg *pg, bool check, struct migrate_report *report)
 {
     struct migrator migrator = {.pg = pg, .report = report};
@@ -144,10 +171,8 @@ enum migrate_status migrate_run(struct pg *pg, bool check, struct migrate_report
     enum port_status connected = pg_connect(pg);
     if (connected != PORT_OK)
         return fault(&migrator, connected);
-    enum migrate_status status = look_around(&migrator, false);
+    enum migrate_status status = look_around(&migrator);
     pg_rollback(pg);
     report->found = migrator.found;
-    while (!check && status == MIGRATE_BEHIND)
-        status = take_turn(&migrator);
-    return status;
+    return check || status != MIGRATE_BEHIND ? status : apply_all(&migrator);
 }

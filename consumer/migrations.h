@@ -1,4 +1,5 @@
-/* migrations.h: the numbered migrations of schema/sql, embedded at build time in order. */
+/* migrations.h: the numbered migrations of schema/sql, embedded at build time in order.
+ */
 #ifndef CONSUMER_MIGRATIONS_H
 #define CONSUMER_MIGRATIONS_H
 

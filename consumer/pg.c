@@ -1,9 +1,9 @@
 /* pg.c: see pg.h. The only file that knows libpq.
  *
- * The connection is always non-blocking and, except while a script runs, in pipeline mode. All
- * waiting is done in await_socket(), against one deadline. After a deadline the connection is
- * closed: what the server still does with what it was sent is then nobody's business, and a
- * transaction without COMMIT dies with its connection. */
+ * The connection is always non-blocking and, except while a script runs, in pipeline
+ * mode. All waiting is done in await_socket(), against one deadline. After a deadline the
+ * connection is closed: what the server still does with what it was sent is then nobody's
+ * business, and a transaction without COMMIT dies with its connection. */
 #include "consumer/pg.h"
 
 #include <endian.h>
@@ -23,8 +23,8 @@
 enum {
     CONNECT_WAIT_MS = 3000,
     ROLLBACK_WAIT_MS = 2000,
-    /* A process that was stopped finds its deadline past although the answer is already on
-     * its way: it looks once more. */
+    /* A process that was stopped finds its deadline past although the answer is already
+     * on its way: it looks once more. */
     LAST_LOOK_MS = 100,
     FAULT_SIZE = 512,
     NAME_SIZE = 64
@@ -49,11 +49,11 @@ struct pg {
 };
 
 static const int64_t wait_ms_of_profile[PG_PROFILE_COUNT] = {
-    [PG_POSTING] = 10 * 1000, [PG_READING] = 10 * 1000, [PG_MIGRATING] = 3600 * 1000};
+    [PG_POSTING] = 10000, [PG_READING] = 10000, [PG_MIGRATING] = 3600000};
 
 static const struct pg_statement end_transaction = {.sql = "ROLLBACK"};
 
-/* --- faults ---------------------------------------------------------------------------- */
+/* --- faults --- */
 
 /* One line; libpq's sentences end with a newline and sometimes go on with a hint. */
 static void cut_line(char *text)
@@ -85,10 +85,12 @@ const char *pg_fault(const struct pg *pg)
 static enum port_status sort_fault(struct pg *pg, const char *sqlstate,
                                    const char *sentence, const char *constraint)
 {
-    const struct sqlstate_verdict *verdict = sqlstate_judge(sqlstate, constraint);
+    const struct sqlstate_verdict *verdict =
+        postgres_sqlstate_judge(sqlstate, constraint);
     char said[FAULT_SIZE];
     snprintf(said, sizeof said, "%s",
-             sqlstate_may_quote_data(sqlstate) ? "it refuses a value" : sentence);
+             postgres_sqlstate_may_quote_data(sqlstate) ? "it refuses a value"
+                                                        : sentence);
     cut_line(said);
     pg_set_fault(pg, "PostgreSQL says: %s (SQLSTATE %s)%s%s", said, sqlstate,
                  verdict->advice != NULL ? "; " : "",
@@ -121,7 +123,7 @@ static enum port_status lost(struct pg *pg, const char *why)
     return in_doubt ? PORT_IN_DOUBT : PORT_RETRY;
 }
 
-/* --- waiting --------------------------------------------------------------------------- */
+/* --- waiting --- */
 
 static int poll_once(const struct pg *pg, short events, int64_t wait_ms)
 {
@@ -165,7 +167,7 @@ static enum readiness await_result(struct pg *pg)
     return READY;
 }
 
-/* --- the connection -------------------------------------------------------------------- */
+/* --- the connection --- */
 
 struct pg *pg_open(const struct pg_settings *settings)
 {
@@ -215,8 +217,8 @@ static void ignore_notice(void *unused, const PGresult *notice)
     (void)notice;
 }
 
-/* What comes before `dbname` may be overridden by the connection string, what comes after may
- * not. A server that is gone is noticed within seconds, also between two batches. */
+/* What comes before `dbname` may be overridden by the connection string, what comes after
+ * may not. A server that is gone is noticed within seconds, also between two batches. */
 struct connect_options {
     const char *names[12], *values[12];
     char application[NAME_SIZE];
@@ -283,9 +285,9 @@ static bool drive_connection(struct pg *pg)
     return true;
 }
 
-/* The SQLSTATE of a refused login is nowhere but in libpq's text, and there only if it was
- * asked to be verbose before the login began; hence not PQconnectdb(). But only PQconnectdb()
- * goes on to the next host of several when one keeps silent. */
+/* The SQLSTATE of a refused login is nowhere but in libpq's text, and there only if it
+ * was asked to be verbose before the login began; hence not PQconnectdb(). But only
+ * PQconnectdb() goes on to the next host of several when one keeps silent. */
 static bool dial(struct pg *pg)
 {
     struct connect_options options;
@@ -316,7 +318,7 @@ static enum port_status explain_refusal(struct pg *pg)
         return PORT_FATAL;
     }
     snprintf(message, sizeof message, "%s", PQerrorMessage(pg->connection));
-    const char *sentence = sqlstate_find_in_login(message, sqlstate);
+    const char *sentence = postgres_sqlstate_find_in_login(message, sqlstate);
     if (sentence != NULL) {
         pg_disconnect(pg);
         return sort_fault(pg, sqlstate, sentence, NULL);
@@ -333,9 +335,9 @@ static enum port_status prepare_session(struct pg *pg)
     if (PQsetnonblocking(pg->connection, 1) != 0 || !PQenterPipelineMode(pg->connection))
         return lost(pg, PQerrorMessage(pg->connection));
     pg_begin(pg);
-    session_put_settings(pg_params(pg), pg->settings.profile);
-    pg_send(pg, &session_set);
-    pg_send(pg, &session_set_durable);
+    postgres_session_put(pg_params(pg), pg->settings.profile);
+    pg_send(pg, &postgres_session_set);
+    pg_send(pg, &postgres_session_set_durable);
     return pg_wait(pg);
 }
 
@@ -364,7 +366,7 @@ enum port_status pg_connect(struct pg *pg)
     return status == PORT_REFUSED ? PORT_FATAL : status;
 }
 
-/* --- sending --------------------------------------------------------------------------- */
+/* --- sending --- */
 
 void pg_begin(struct pg *pg)
 {
@@ -383,8 +385,8 @@ struct pg_params *pg_params(struct pg *pg)
 }
 
 /* libpq copies statement and parameters into its own buffer, so ours are free afterwards.
- * Behind a statement that could not be sent nothing is sent any more, least of all a COMMIT:
- * it would commit the batch without that statement. pg_wait() tells. */
+ * Behind a statement that could not be sent nothing is sent any more, least of all a
+ * COMMIT: it would commit the batch without that statement. pg_wait() tells. */
 static bool may_send(struct pg *pg, const struct pg_statement *statement)
 {
     if (pg->send_failed)
@@ -423,7 +425,7 @@ void pg_send_prepare(struct pg *pg, const struct pg_statement *statement)
             !PQsendPrepare(pg->connection, statement->name, statement->sql, 0, NULL);
 }
 
-/* --- answers --------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static bool has_succeeded(const PGresult *result)
 {
@@ -442,8 +444,8 @@ static enum port_status check_commit(struct pg *pg, PGresult *result)
     return PORT_RETRY;
 }
 
-/* A fault instead of an answer. Whatever the server refuses before it has answered COMMIT was
- * not committed, with one exception: a session that is ended while it commits. */
+/* A fault instead of an answer. Whatever the server refuses before it has answered COMMIT
+ * was not committed, with one exception: a session that is ended while it commits. */
 static enum port_status take_fault(struct pg *pg, const PGresult *result, bool is_commit)
 {
     if (!is_from_server(result))
@@ -476,8 +478,8 @@ static enum port_status take_result(struct pg *pg, PGresult *result)
     return status;
 }
 
-/* The next thing that comes: true when the pipeline is at its end, or the connection is. The
- * first fault is the one that counts; what follows it was only skipped. */
+/* The next thing that comes: true when the pipeline is at its end, or the connection is.
+ * The first fault is the one that counts; what follows it was only skipped. */
 static bool take_next(struct pg *pg, enum port_status *status)
 {
     enum readiness readiness = await_result(pg);
@@ -570,7 +572,7 @@ enum port_status pg_run_script(struct pg *pg, const char *sql)
     return status;
 }
 
-/* --- reading answers ------------------------------------------------------------------- */
+/* --- reading answers --- */
 
 /* struct pg_rows is libpq's PGresult under a name that does not need libpq's header. */
 static const PGresult *result_of(const struct pg_rows *rows)

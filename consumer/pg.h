@@ -1,9 +1,10 @@
 /* pg.h: the one door to PostgreSQL. Only pg.c includes libpq.
  *
- * A connection that opens when it is needed, statements sent in a pipeline, one wait for all
- * their answers, and every fault sorted into a port_status. Every call has a bounded time;
- * one connection belongs to one thread. (The name of a host is resolved by the system's
- * resolver, which has its own bounds.) Never shows a password or what a command contains. */
+ * A connection that opens when it is needed, statements sent in a pipeline, one wait for
+ * all their answers, and every fault sorted into a port_status. Every call has a bounded
+ * time; one connection belongs to one thread. (The name of a host is resolved by the
+ * system's resolver, which has its own bounds.) Never shows a password or what a command
+ * contains. */
 #ifndef CONSUMER_PG_H
 #define CONSUMER_PG_H
 
@@ -30,8 +31,8 @@ struct pg_settings {
 struct pg *pg_open(const struct pg_settings *settings);
 void pg_close(struct pg *pg); /* NULL is fine */
 
-/* OK if there is a connection or could be made one. FATAL: the server does not let us in as
- * configured; trying again does not help. RETRY: not reachable, or not ready. */
+/* OK if there is a connection or could be made one. FATAL: the server does not let us in
+ * as configured; trying again does not help. RETRY: not reachable, or not ready. */
 __attribute__((warn_unused_result)) enum port_status pg_connect(struct pg *pg);
 void pg_disconnect(struct pg *pg);
 bool pg_is_connected(const struct pg *pg);
@@ -45,7 +46,7 @@ struct pg_statement {
     bool text;      /* the answer as text; otherwise binary */
 };
 
-/* --- one round trip: begin; for each statement parameters and send; wait --------------- */
+/* --- one round trip: begin; for each statement parameters and send; wait --- */
 enum { PG_STATEMENTS_MAX = 32 };
 /* Needs a connection. Forgets the answers of the last round trip. */
 void pg_begin(struct pg *pg);
@@ -53,8 +54,8 @@ void pg_begin(struct pg *pg);
 struct pg_params *pg_params(struct pg *pg);
 void pg_send(struct pg *pg, const struct pg_statement *statement);
 void pg_send_prepare(struct pg *pg, const struct pg_statement *statement);
-/* OK: every statement succeeded, and a COMMIT was answered COMMIT. Otherwise no answers are
- * left, and the connection, if it still stands, may be inside a failed transaction.
+/* OK: every statement succeeded, and a COMMIT was answered COMMIT. Otherwise no answers
+ * are left, and the connection, if it still stands, may be inside a failed transaction.
  * IN_DOUBT: a COMMIT was sent and there is no telling what became of it. */
 __attribute__((warn_unused_result)) enum port_status pg_wait(struct pg *pg);
 /* Ends whatever transaction is open; disconnects if that cannot be done at once. */
@@ -63,7 +64,7 @@ void pg_rollback(struct pg *pg);
 __attribute__((warn_unused_result)) enum port_status pg_run_script(struct pg *pg,
                                                                    const char *sql);
 
-/* --- answers --------------------------------------------------------------------------- */
+/* --- answers --- */
 /* The answer to a statement of the last round trip, or NULL if it was not sent. */
 const struct pg_rows *pg_answer(const struct pg *pg,
                                 const struct pg_statement *statement);
@@ -89,7 +90,7 @@ int64_t pg_int8(struct pg_cell cell);
 /* The bytes of any column, followed by a NUL; valid as long as the answer. */
 const char *pg_bytes(struct pg_cell cell, size_t *size);
 
-/* --- the last fault -------------------------------------------------------------------- */
+/* --- the last fault --- */
 const char *pg_sqlstate(const struct pg *pg); /* "" if none */
 const char *pg_fault(const struct pg *pg);    /* one sentence */
 /* For faults that the caller found in an answer. */

@@ -1,6 +1,7 @@
-/* pipeline.c: see pipeline.h. Every function takes the one mutex, looks or moves pointers,
- * and lets go; waits are on one condition, which any change broadcasts. Batches are made on
- * demand up to a fixed number; records in flight are bounded too, so memory is. */
+/* pipeline.c: see pipeline.h. Every function takes the one mutex, looks or moves
+ * pointers, and lets go; waits are on one condition, which any change broadcasts. Batches
+ * are made on demand up to a fixed number; records in flight are bounded too, so memory
+ * is. */
 #include "consumer/pipeline.h"
 
 #include <pthread.h>

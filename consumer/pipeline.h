@@ -16,19 +16,20 @@ struct pipeline;
 struct pipeline *pipeline_new(size_t posters, size_t batch_records);
 void pipeline_free(struct pipeline *pipeline); /* NULL is fine; MUST be at rest */
 
-/* --- laps ------------------------------------------------------------------------------ */
+/* --- laps --- */
 uint64_t pipeline_lap(struct pipeline *pipeline);
-/* Ends lap `lap` (if it is still the current one): everything of it is dropped where it is
- * met, and the reader is asked to start over. `why` is an event name for the log. */
+/* Ends lap `lap` (if it is still the current one): everything of it is dropped where it
+ * is met, and the reader is asked to start over. `why` is an event name for the log. */
 void pipeline_end_lap(struct pipeline *pipeline, uint64_t lap, const char *why);
 /* Reader: true once after a lap was ended by somebody else. */
 bool pipeline_take_restart(struct pipeline *pipeline);
 /* Reader: begins a new lap and lets go of what waits for the posters. */
 void pipeline_new_lap(struct pipeline *pipeline);
 
-/* --- reader → poster ------------------------------------------------------------------- */
+/* --- reader → poster --- */
 enum put { PUT_DONE, PUT_NO_ROOM, PUT_STALE };
-/* Moves the record into the batch that waits for its poster; on DONE its origin is taken. */
+/* Moves the record into the batch that waits for its poster; on DONE its origin is taken.
+ */
 enum put pipeline_put(struct pipeline *pipeline, struct record *record);
 /* Waits until there may be room again, or for at most wait_ms. */
 void pipeline_wait_room(struct pipeline *pipeline, int64_t wait_ms);
@@ -38,14 +39,15 @@ bool pipeline_is_idle(struct pipeline *pipeline);
 /* The next batch for this poster; NULL when the pipeline is closed and drained. */
 struct batch *pipeline_take(struct pipeline *pipeline, size_t poster);
 
-/* --- poster → replier ------------------------------------------------------------------ */
+/* --- poster → replier --- */
 void pipeline_hand_over(struct pipeline *pipeline, struct batch *batch);
 /* Takes records without an origin out of records[first..count), keeping their order. */
 void pipeline_compact(struct pipeline *pipeline, struct batch *batch, size_t first);
 /* Releases the batch's records and gives its memory back. */
 void pipeline_drop(struct pipeline *pipeline, struct batch *batch);
-/* What the replier is to do next: all batches that wait (a list, in order), or offsets that
- * the reader wants committed before anything is read. Exactly one of the two is set. */
+/* What the replier is to do next: all batches that wait (a list, in order), or offsets
+ * that the reader wants committed before anything is read. Exactly one of the two is set.
+ */
 struct replier_work {
     struct batch *batches;
     size_t count;
@@ -61,7 +63,7 @@ bool pipeline_commit_offsets(struct pipeline *pipeline, const struct next_offset
 /* Replier: the request was carried out, or not. */
 void pipeline_answer_request(struct pipeline *pipeline, bool done);
 
-/* --- halted partitions ----------------------------------------------------------------- */
+/* --- halted partitions --- */
 struct halt {
     int32_t partition;
     enum halt_reason reason;
@@ -75,7 +77,7 @@ bool pipeline_halt_at(struct pipeline *pipeline, size_t index, struct halt *halt
 /* Reader: a new assignment asks again. */
 void pipeline_forget_halt(struct pipeline *pipeline, int32_t partition);
 
-/* --- the end --------------------------------------------------------------------------- */
+/* --- the end --- */
 /* No more records will come: posters and replier drain and end. */
 void pipeline_close(struct pipeline *pipeline);
 bool pipeline_is_closing(struct pipeline *pipeline);

@@ -1,5 +1,5 @@
-/* port.h: what a call to the world can come back with. Decided by SQLSTATE and Kafka error
- * code, never by text. The adapter that knows the details logs them once. */
+/* port.h: what a call to the world can come back with. Decided by SQLSTATE and Kafka
+ * error code, never by text. The adapter that knows the details logs them once. */
 #ifndef CONSUMER_PORT_H
 #define CONSUMER_PORT_H
 

@@ -1,10 +1,11 @@
-/* poster.c: takes a batch, has it decided and committed in Postgres, and hands the answers to
- * the replier.
+/* poster.c: takes a batch, has it decided and committed in Postgres, and hands the
+ * answers to the replier.
  *
- * A batch is posted in runs: normally one run. When the database refuses a run for its data,
- * the run is halved until the record stands alone; that record becomes poison, and the runs
- * grow again. A run is redone from the lookup after anything unclear: the unique key settles
- * what was in doubt. Checks right before COMMIT that the lap and the assignment still stand. */
+ * A batch is posted in runs: normally one run. When the database refuses a run for its
+ * data, the run is halved until the record stands alone; that record becomes poison, and
+ * the runs grow again. A run is redone from the lookup after anything unclear: the unique
+ * key settles what was in doubt. Checks right before COMMIT that the lap and the
+ * assignment still stand. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -64,8 +65,9 @@ static void begin_run(struct poster *poster, const struct batch *batch, size_t f
         add_position(posting, &posting->records[i]);
 }
 
-/* A database that stands before the position we read from has lost what it once committed:
- * posting on would leave a hole. Claiming again finds the right place (DESIGN §4, C > W). */
+/* A database that stands before the position we read from has lost what it once
+ * committed: posting on would leave a hole. Claiming again finds the right place (DESIGN
+ * §4, C > W). */
 static bool went_back(const struct posting *posting)
 {
     for (size_t i = 0; i < posting->position_count; i++) {

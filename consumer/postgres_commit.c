@@ -1,6 +1,6 @@
-/* postgres_commit.c: round trip 2 of a batch: everything that was decided, and COMMIT. Only
- * statements that have rows are sent. Nothing can be looked at before COMMIT, so each of them
- * fails by itself when it must (postgres_statements.c, schema/sql). */
+/* postgres_commit.c: round trip 2 of a batch: everything that was decided, and COMMIT.
+ * Only statements that have rows are sent. Nothing can be looked at before COMMIT, so
+ * each of them fails by itself when it must (postgres_statements.c, schema/sql). */
 #include "base/must.h"
 #include "consumer/postgres_store.h"
 
@@ -280,7 +280,8 @@ static size_t count_forward(const struct posting *posting)
     return count;
 }
 
-/* A batch of replays moves nothing; the fence was taken by the lookup and is still held. */
+/* A batch of replays moves nothing; the fence was taken by the lookup and is still held.
+ * */
 static void send_positions(struct store *store, const struct posting *posting)
 {
     size_t count = count_forward(posting);
@@ -304,7 +305,7 @@ static void send_positions(struct store *store, const struct posting *posting)
 }
 
 /* The inbox first: there a concurrent twin shows, before anything else of it can. */
-void commit_send(struct store *store, const struct posting *posting)
+void postgres_commit_send(struct store *store, const struct posting *posting)
 {
     pg_begin(store->pg);
     send_inbox(store, posting);

@@ -1,6 +1,6 @@
-/* postgres_lookup.c: round trip 1 of a batch: what is asked, and how the answers become the
- * facts of a posting. Poisoned and malformed records are looked up like any other: what was
- * decided for them once still holds. */
+/* postgres_lookup.c: round trip 1 of a batch: what is asked, and how the answers become
+ * the facts of a posting. Poisoned and malformed records are looked up like any other:
+ * what was decided for them once still holds. */
 #include <string.h>
 
 #include "base/must.h"
@@ -96,7 +96,7 @@ static void send_letters(struct store *store, const struct posting *posting)
     pg_send(store->pg, &statements[STATEMENT_LETTERS]);
 }
 
-void lookup_send(struct store *store, const struct posting *posting)
+void postgres_lookup_send(struct store *store, const struct posting *posting)
 {
     struct pg *pg = store->pg;
     size_t opened = count_operation(posting, OPERATION_OPEN_ACCOUNT);
@@ -118,7 +118,8 @@ void lookup_send(struct store *store, const struct posting *posting)
 
 /* --- the answers --- */
 
-/* The schema holds rows to our limits; a row beyond them was written by a later version. */
+/* The schema holds rows to our limits; a row beyond them was written by a later version.
+ * */
 static enum port_status cannot_read(struct store *store, const char *what)
 {
     pg_set_fault(store->pg,
@@ -308,7 +309,8 @@ static bool read_payment(const struct pg_rows *rows, size_t row, struct payment 
 }
 
 /* A payment that was committed between the statement that locked the accounts and the one
- * that read the payments is left out: its accounts are not locked. To us it comes later. */
+ * that read the payments is left out: its accounts are not locked. To us it comes later.
+ * */
 static enum port_status read_payments(struct store *store, struct posting *posting)
 {
     const struct pg_rows *rows = pg_answer(store->pg, &statements[STATEMENT_PAYMENTS]);
@@ -334,7 +336,7 @@ static void read_new_ids(const struct store *store, struct posting *posting)
         posting->new_account_ids[i] = pg_int8(PG_CELL(rows, i, 0));
 }
 
-enum port_status lookup_read(struct store *store, struct posting *posting)
+enum port_status postgres_lookup_read(struct store *store, struct posting *posting)
 {
     static enum port_status (*const readers[])(struct store *, struct posting *) = {
         read_fence, read_accounts, read_inbox, read_letters, read_payments};

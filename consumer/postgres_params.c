@@ -1,6 +1,7 @@
 /* postgres_params.c: see postgres_params.h. The format of an array is array_send() in
- * PostgreSQL's arrayfuncs.c: number of dimensions, whether there are NULLs, element type, and
- * for the one dimension its size and lower bound; then each element after its size. */
+ * PostgreSQL's arrayfuncs.c: number of dimensions, whether there are NULLs, element type,
+ * and for the one dimension its size and lower bound; then each element after its size.
+ * */
 #include "consumer/postgres_params.h"
 
 #include <endian.h>

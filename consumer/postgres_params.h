@@ -41,7 +41,8 @@ void pg_params_reset(struct pg_params *params);
 void pg_param_int8(struct pg_params *params, int64_t value);
 void pg_param_text(struct pg_params *params, const char *text);
 void pg_param_uuid(struct pg_params *params, const struct uuid *uuid);
-void pg_param_time_ms(struct pg_params *params, int64_t unix_ms); /* ≥ 0; as in an array */
+void pg_param_time_ms(struct pg_params *params,
+                      int64_t unix_ms); /* ≥ 0; as in an array */
 /* An empty array to be filled; valid until the parameters are reset. */
 struct pg_param *pg_param_array(struct pg_params *params, enum pg_type type);
 
@@ -50,9 +51,9 @@ void pg_array_int8(struct pg_param *array, int64_t value);
 void pg_array_bytes(struct pg_param *array, const void *bytes, size_t size);
 void pg_array_text(struct pg_param *array, const char *text);
 void pg_array_uuid(struct pg_param *array, const struct uuid *uuid);
-/* Unix milliseconds; below 0: NULL (the record has no time). Kafka lets a sender choose any
- * time: what lies beyond the year 9999 is taken as its last second, so that a command does
- * not fail for its time. */
+/* Unix milliseconds; below 0: NULL (the record has no time). Kafka lets a sender choose
+ * any time: what lies beyond the year 9999 is taken as its last second, so that a command
+ * does not fail for its time. */
 void pg_array_time_ms(struct pg_param *array, int64_t unix_ms);
 void pg_array_null(struct pg_param *array);
 

@@ -20,8 +20,8 @@ static enum store_schema judge_version(int found, int wanted)
     return found < wanted ? STORE_SCHEMA_OLDER : STORE_SCHEMA_NEWER;
 }
 
-enum port_status schema_check(struct pg *pg, enum store_schema *schema, int *found,
-                              int *wanted)
+enum port_status postgres_schema_check(struct pg *pg, enum store_schema *schema,
+                                       int *found, int *wanted)
 {
     *schema = STORE_SCHEMA_MISSING;
     *found = 0;

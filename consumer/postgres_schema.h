@@ -7,6 +7,6 @@
 
 /* Connects if needed. See store_check() in store.h. */
 __attribute__((warn_unused_result)) enum port_status
-schema_check(struct pg *pg, enum store_schema *schema, int *found, int *wanted);
+postgres_schema_check(struct pg *pg, enum store_schema *schema, int *found, int *wanted);
 
 #endif

@@ -30,7 +30,7 @@ static const struct session_setting {
     {"DateStyle", {NULL, "ISO", NULL}},
 };
 
-void session_put_settings(struct pg_params *params, enum pg_profile profile)
+void postgres_session_put(struct pg_params *params, enum pg_profile profile)
 {
     struct pg_param *names = pg_param_array(params, PG_TEXT);
     struct pg_param *values = pg_param_array(params, PG_TEXT);
@@ -42,17 +42,17 @@ void session_put_settings(struct pg_params *params, enum pg_profile profile)
     }
 }
 
-/* Names that an older server does not know are left out. Everything is qualified: until this
- * has run, the search path is whatever the role was given. */
-const struct pg_statement session_set = {
+/* Names that an older server does not know are left out. Everything is qualified: until
+ * this has run, the search path is whatever the role was given. */
+const struct pg_statement postgres_session_set = {
     .sql = "SELECT pg_catalog.set_config(s.name, s.value, false)"
            "  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]),"
            "                  pg_catalog.unnest($2::pg_catalog.text[])) AS s(name, value)"
            " WHERE pg_catalog.current_setting(s.name, true) IS NOT NULL"};
 
-/* An answer that was sent must survive a crash of the server. Values other than `off` are the
- * administrator's choice among durable ones. */
-const struct pg_statement session_set_durable = {
+/* An answer that was sent must survive a crash of the server. Values other than `off` are
+ * the administrator's choice among durable ones. */
+const struct pg_statement postgres_session_set_durable = {
     .sql = "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
            " WHERE pg_catalog.current_setting('synchronous_commit')"
            "       OPERATOR(pg_catalog.=) 'off'"};

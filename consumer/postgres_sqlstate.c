@@ -6,12 +6,14 @@
 #include <string.h>
 
 #define ADVICE_LOGIN "check user, password and database in the setting `postgres`"
-#define ADVICE_SCHEMA "the schema is not the one of this version; run `postonce migrate`"
+#define ADVICE_SCHEMA \
+    "is the schema the one of this version? `postonce migrate --check` tells"
 
-/* The first row that fits. A fault that would meet every record alike must never be REFUSED:
- * it would turn one record after the other into poison. */
+/* The first row that fits. A fault that would meet every record alike must never be
+ * REFUSED: it would turn one record after the other into poison. */
 static const struct sqlstate_verdict verdicts[] = {
-    /* Our own, raised by postonce.must_hit(): the fence, and an account that has moved. */
+    /* Our own, raised by postonce.must_hit(): the fence, and an account that has moved.
+     * */
     {"ZP001", NULL, PORT_FENCED, false, NULL},
     {"ZP002", NULL, PORT_RETRY, false, NULL},
     /* A payment id twice is our bug: redoing it would not end. Any other duplicate means
@@ -35,7 +37,8 @@ static const struct sqlstate_verdict verdicts[] = {
     {"28", NULL, PORT_FATAL, true, ADVICE_LOGIN},
     {"3D", NULL, PORT_FATAL, true, ADVICE_LOGIN},
     {"42501", NULL, PORT_FATAL, true,
-     "to consume or look up, the role that logs in must be granted `postonce_consumer`; to "
+     "to consume or look up, the role that logs in must be granted `postonce_consumer`; "
+     "to "
      "migrate, it must own the schema `postonce` or be allowed to create it"},
     {"42", NULL, PORT_FATAL, true, ADVICE_SCHEMA},
     {"3F", NULL, PORT_FATAL, true, ADVICE_SCHEMA},
@@ -51,8 +54,8 @@ static bool begins_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-const struct sqlstate_verdict *sqlstate_judge(const char *sqlstate,
-                                              const char *constraint)
+const struct sqlstate_verdict *postgres_sqlstate_judge(const char *sqlstate,
+                                                       const char *constraint)
 {
     const struct sqlstate_verdict *verdict = verdicts;
     for (;; verdict++) {
@@ -65,7 +68,7 @@ const struct sqlstate_verdict *sqlstate_judge(const char *sqlstate,
     }
 }
 
-bool sqlstate_may_quote_data(const char *sqlstate)
+bool postgres_sqlstate_may_quote_data(const char *sqlstate)
 {
     return begins_with(sqlstate, "22") || begins_with(sqlstate, "P0");
 }
@@ -78,7 +81,8 @@ static bool is_sqlstate(const char *text)
     return begins_with(&text[SQLSTATE_SIZE], ": ");
 }
 
-const char *sqlstate_find_in_login(const char *message, char sqlstate[SQLSTATE_SIZE + 1])
+const char *postgres_sqlstate_find_in_login(const char *message,
+                                            char sqlstate[SQLSTATE_SIZE + 1])
 {
     static const char before[] = ":  ";
     const char *sentence = NULL;

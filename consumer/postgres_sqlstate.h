@@ -19,13 +19,15 @@ struct sqlstate_verdict {
 };
 
 /* Never NULL; `constraint` may be. What is in no row is REFUSED: the data's fault. */
-const struct sqlstate_verdict *sqlstate_judge(const char *sqlstate,
-                                              const char *constraint);
-/* Whether the server's own sentence may quote data of the command (class 22, triggers). */
-bool sqlstate_may_quote_data(const char *sqlstate);
-/* Finds the last SQLSTATE in what libpq says after a login failed, provided that it was asked
- * to be verbose: "SEVERITY:  CODE: sentence", with two spaces, in any language. Returns where
- * the sentence begins, or NULL: no server said anything. */
-const char *sqlstate_find_in_login(const char *message, char sqlstate[SQLSTATE_SIZE + 1]);
+const struct sqlstate_verdict *postgres_sqlstate_judge(const char *sqlstate,
+                                                       const char *constraint);
+/* Whether the server's own sentence may quote data of the command (class 22, triggers).
+ * */
+bool postgres_sqlstate_may_quote_data(const char *sqlstate);
+/* Finds the last SQLSTATE in what libpq says after a login failed, provided that it was
+ * asked to be verbose: "SEVERITY:  CODE: sentence", with two spaces, in any language.
+ * Returns where the sentence begins, or NULL: no server said anything. */
+const char *postgres_sqlstate_find_in_login(const char *message,
+                                            char sqlstate[SQLSTATE_SIZE + 1]);
 
 #endif

@@ -1,5 +1,5 @@
-/* postgres_statements.h: the SQL of the store, in one place and readable as SQL. All of it is
- * prepared once a connection; arrays hold one element a row. */
+/* postgres_statements.h: the SQL of the store, in one place and readable as SQL. All of
+ * it is prepared once a connection; arrays hold one element a row. */
 #ifndef CONSUMER_POSTGRES_STATEMENTS_H
 #define CONSUMER_POSTGRES_STATEMENTS_H
 

@@ -19,13 +19,13 @@ struct store {
     struct pg_rows *inbox_rows, *letter_rows;
 };
 
-/* postgres_lookup.c: sends the statements of round trip 1; then reads their answers into the
- * facts of the posting. FENCED: a partition has another epoch; FATAL: a row that this version
- * cannot read. */
-void lookup_send(struct store *store, const struct posting *posting);
-__attribute__((warn_unused_result)) enum port_status lookup_read(struct store *store,
-                                                                 struct posting *posting);
+/* postgres_lookup.c: sends the statements of round trip 1; then reads their answers into
+ * the facts of the posting. FENCED: a partition has another epoch; FATAL: a row that this
+ * version cannot read. */
+void postgres_lookup_send(struct store *store, const struct posting *posting);
+__attribute__((warn_unused_result)) enum port_status
+postgres_lookup_read(struct store *store, struct posting *posting);
 /* postgres_commit.c: sends the statements of round trip 2, COMMIT among them. */
-void commit_send(struct store *store, const struct posting *posting);
+void postgres_commit_send(struct store *store, const struct posting *posting);
 
 #endif

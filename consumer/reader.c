@@ -1,9 +1,11 @@
-/* reader.c: owns the partitions: claims them, has them read, decodes, and feeds the posters.
+/* reader.c: owns the partitions: claims them, has them read, decodes, and feeds the
+ * posters.
  *
- * A partition's life here is a *lane*: owned but unclaimed → attached (being read) → perhaps
- * halted. Claiming asks Kafka and the database where the partition stands and lets
- * core/position decide. Never stops polling for long, whatever the stages behind it do: when
- * they have no room it holds one record, then pauses delivery and keeps polling. */
+ * A partition's life here is a *lane*: owned but unclaimed → attached (being read) →
+ * perhaps halted. Claiming asks Kafka and the database where the partition stands and
+ * lets core/position decide. Never stops polling for long, whatever the stages behind it
+ * do: when they have no room it holds one record, then pauses delivery and keeps polling.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,8 +201,8 @@ static void describe(struct reader *reader, size_t count)
     }
 }
 
-/* Kafka first: a committed offset that another owner still adds while we claim can only make
- * us read a little more again. */
+/* Kafka first: a committed offset that another owner still adds while we claim can only
+ * make us read a little more again. */
 static enum port_status ask_everybody(struct reader *reader, size_t count)
 {
     const struct worker_settings *settings = reader->stage->settings;
@@ -246,11 +248,9 @@ static struct plan plan_resume(struct reader *reader, size_t count)
             halt_lane(reader, lane, resume.reason, resume.offset);
             continue;
         }
-        if (resume.kind == RESUME_COMMIT_FIRST) {
+        if (resume.kind == RESUME_COMMIT_FIRST)
             reader->first_offsets[plan.to_commit++] =
                 (struct next_offset){lane->partition, resume.offset};
-            continue;
-        }
         take_claim(lane, &reader->claims[i], &reader->marks[i], &resume);
         reader->attachments[plan.to_attach++] =
             (struct attachment){lane->partition, resume.offset};
@@ -273,24 +273,22 @@ static bool attach(struct reader *reader, size_t count)
     return true;
 }
 
-/* True when nothing is left to claim. After a commit of first offsets everything is asked
- * again: then they are committed offsets like any other, and there is one way to start. */
+/* True when nothing is left to claim. Nothing is read before the offset to start at is a
+ * committed one: a crash after the first posting would leave answers that nobody sends.
+ */
 static bool claim(struct reader *reader, size_t count)
 {
     enum port_status status = ask_everybody(reader, count);
-    if (status == PORT_FATAL) {
+    if (status == PORT_FATAL)
         pipeline_fail(reader->stage->pipeline, EXIT_CODE_INTERNAL);
-        return false;
-    }
     if (status != PORT_OK)
         return false;
     struct plan plan = plan_resume(reader, count);
-    if (plan.to_commit == 0)
-        return attach(reader, plan.to_attach);
-    if (pipeline_commit_offsets(reader->stage->pipeline, reader->first_offsets,
-                                plan.to_commit, COMMIT_FIRST_WAIT_MS))
-        return claim(reader, unclaimed(reader));
-    return false;
+    if (plan.to_commit > 0 &&
+        !pipeline_commit_offsets(reader->stage->pipeline, reader->first_offsets,
+                                 plan.to_commit, COMMIT_FIRST_WAIT_MS))
+        return false;
+    return attach(reader, plan.to_attach);
 }
 
 static void claim_if_due(struct reader *reader)
@@ -403,8 +401,8 @@ static void serve(struct reader *reader, enum source_event event, struct record 
     }
 }
 
-/* While a record is held, the only records that may come are events: after the pause nothing
- * is delivered, and before it nobody polls. */
+/* While a record is held, the only records that may come are events: after the pause
+ * nothing is delivered, and before it nobody polls. */
 static void poll_once(struct reader *reader)
 {
     struct record record;

@@ -1,6 +1,6 @@
 /* replier.c: publishes what was decided. Takes all batches that wait and makes one Kafka
- * transaction of them. After any failure the lap ends: what is visible and committed is then
- * read from Kafka again, never from memory. */
+ * transaction of them. After any failure the lap ends: what is visible and committed is
+ * then read from Kafka again, never from memory. */
 #include "base/log.h"
 #include "consumer/jitter.h"
 #include "consumer/stages.h"

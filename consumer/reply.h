@@ -1,5 +1,6 @@
 /* reply.h: the port to the result topic, the dead-letter topic and the group's offsets.
- * Results, dead letters and offsets are ONE Kafka transaction. Used by the replier thread. */
+ * Results, dead letters and offsets are ONE Kafka transaction. Used by the replier
+ * thread. */
 #ifndef CONSUMER_REPLY_H
 #define CONSUMER_REPLY_H
 
@@ -14,9 +15,10 @@ struct reply;
 /* Asked right before offsets are sent: true = what is in hand is stale, abort. */
 typedef bool reply_is_stale(void *context);
 
-/* Publishes the answers of the batches, in order, and commits their next_offsets (the later
- * batch wins). OK: visible and committed. RETRY, IN_DOUBT: aborted or unknown; go back to
- * the group's committed offsets. FENCED: another process uses our transactional id. */
+/* Publishes the answers of the batches, in order, and commits their next_offsets (the
+ * later batch wins). OK: visible and committed. RETRY, IN_DOUBT: aborted or unknown; go
+ * back to the group's committed offsets. FENCED: another process uses our transactional
+ * id. */
 __attribute__((warn_unused_result)) enum port_status
 reply_publish(struct reply *reply, struct batch *const *batches, size_t count,
               reply_is_stale *is_stale, void *context);

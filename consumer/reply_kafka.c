@@ -1,10 +1,10 @@
 /* reply_kafka.c: results, dead letters and offsets as one Kafka transaction.
  *
  * A transaction is begun late, when the database has committed and there is something to
- * send. After any failure the caller goes back to the group's committed offsets; this file
- * only makes the producer usable again. Errors are tested in librdkafka's order: fatal,
- * requires abort, retriable, anything else is fatal too. Every call that may outlive its own
- * time-out runs under the watchdog. */
+ * send. After any failure the caller goes back to the group's committed offsets; this
+ * file only makes the producer usable again. Errors are tested in librdkafka's order:
+ * fatal, requires abort, retriable, anything else is fatal too. Every call that may
+ * outlive its own time-out runs under the watchdog. */
 #include "consumer/reply_kafka.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
-/* source.h: the port to the command topic. Used by the reader thread alone, except where a
- * function says otherwise.
+/* source.h: the port to the command topic. Used by the reader thread alone, except where
+ * a function says otherwise.
  *
- * Owning and reading are two things: the group gives us partitions (owned); the worker claims
- * them in the database and then attaches each at an exact offset. Whatever goes wrong, the
- * way back is the same: detach everything, claim again, attach where the *group's* committed
- * offset says. */
+ * Owning and reading are two things: the group gives us partitions (owned); the worker
+ * claims them in the database and then attaches each at an exact offset. Whatever goes
+ * wrong, the way back is the same: detach everything, claim again, attach where the
+ * *group's* committed offset says. */
 #ifndef CONSUMER_SOURCE_H
 #define CONSUMER_SOURCE_H
 
@@ -23,8 +23,9 @@ enum source_event {
     SOURCE_RECORD,   /* *record is filled; the caller owns record->origin */
     SOURCE_END,      /* *record has partition and offset of the end that was reached */
     SOURCE_ASSIGNED, /* the owned set grew: source_owned() */
-    SOURCE_REVOKED, /* partitions are asked back: finish what is in hand, then source_yield */
-    SOURCE_LOST, /* they are gone already: drop what is in hand, then source_yield */
+    SOURCE_REVOKED,  /* partitions are asked back: finish what is in hand, then
+                        source_yield */
+    SOURCE_LOST,     /* they are gone already: drop what is in hand, then source_yield */
     SOURCE_OUT_OF_RANGE, /* *record has the partition: its offset is not in the log */
     SOURCE_FATAL         /* the handle is dead: end the process, a restart is safe */
 };
@@ -37,7 +38,8 @@ void source_release(struct record *record);
 
 /* The owned partitions, ascending; returns their number (up to capacity). */
 size_t source_owned(const struct source *source, int32_t *partitions, size_t capacity);
-/* Answers SOURCE_REVOKED or SOURCE_LOST: what was asked back is detached and not owned. */
+/* Answers SOURCE_REVOKED or SOURCE_LOST: what was asked back is detached and not owned.
+ */
 void source_yield(struct source *source);
 /* Whether the assignment was lost, perhaps not seen by a poll yet; any thread. */
 bool source_is_lost(struct source *source);

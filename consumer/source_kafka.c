@@ -1,9 +1,10 @@
 /* source_kafka.c: the command topic through librdkafka's consumer.
  *
- * The rebalance callback only notes what is asked; the worker answers with source_yield once
- * it is done with what is in hand, and librdkafka waits for that answer. Reading is started
- * and stopped by assigning and unassigning, never by seeking: a fresh assignment has a fresh
- * version inside librdkafka, so nothing that was fetched before can be delivered after. */
+ * The rebalance callback only notes what is asked; the worker answers with source_yield
+ * once it is done with what is in hand, and librdkafka waits for that answer. Reading is
+ * started and stopped by assigning and unassigning, never by seeking: a fresh assignment
+ * has a fresh version inside librdkafka, so nothing that was fetched before can be
+ * delivered after. */
 #include "consumer/source_kafka.h"
 
 #include <stdlib.h>
@@ -42,7 +43,8 @@ static void log_kafka(enum log_level level, const char *event, const char *what,
               LOG_T("error", text));
 }
 
-/* Takes the error over. The wrong family of calls means silence for ever, so say it loudly. */
+/* Takes the error over. The wrong family of calls means silence for ever, so say it
+ * loudly. */
 static bool assignment_ok(rd_kafka_error_t *error, const char *what)
 {
     if (error == NULL)
@@ -145,7 +147,8 @@ list_common(const rd_kafka_topic_partition_list_t *list,
     return common;
 }
 
-/* librdkafka refuses to take away what was never assigned, but wants an answer all the same. */
+/* librdkafka refuses to take away what was never assigned, but wants an answer all the
+ * same. */
 static void unassign(struct source *source, const rd_kafka_topic_partition_list_t *gone)
 {
     if (!is_cooperative(source)) {

@@ -1,4 +1,5 @@
-/* source_kafka.h: what the Kafka side of the program knows of the source beyond the port. */
+/* source_kafka.h: what the Kafka side of the program knows of the source beyond the port.
+ */
 #ifndef CONSUMER_SOURCE_KAFKA_H
 #define CONSUMER_SOURCE_KAFKA_H
 
@@ -7,8 +8,8 @@
 #include "consumer/kafka_conf.h"
 #include "consumer/source.h"
 
-/* Joins the group of `config`. NULL and one sentence in `error` for settings that librdkafka
- * does not take. Borrows the configuration. */
+/* Joins the group of `config`. NULL and one sentence in `error` for settings that
+ * librdkafka does not take. Borrows the configuration. */
 struct source *source_kafka_open(const struct config *config,
                                  char error[KAFKA_ERROR_MAX]);
 /* The consumer's handle, for the group metadata of a Kafka transaction; any thread. */

@@ -11,7 +11,8 @@ struct stage {
     size_t poster; /* its number, for a poster */
 };
 
-/* Reads and claims until a stop, the end or a failure; closes the pipeline. Returns 0 or 3. */
+/* Reads and claims until a stop, the end or a failure; closes the pipeline. Returns 0
+ * or 3. */
 enum exit_code reader_run(const struct stage *stage);
 /* Posts batches until the pipeline is closed and drained. */
 void poster_run(const struct stage *stage);

@@ -1,7 +1,8 @@
 /* store.h: the port to the books. One store = one connection = one thread.
  *
- * Opens lazily: the first call connects, and so does the first one after a fault. Every call
- * has a bounded time. SQLSTATE classes are sorted here (DESIGN §3); callers see port_status. */
+ * Opens lazily: the first call connects, and so does the first one after a fault. Every
+ * call has a bounded time. SQLSTATE classes are sorted here (DESIGN §3); callers see
+ * port_status. */
 #ifndef CONSUMER_STORE_H
 #define CONSUMER_STORE_H
 
@@ -36,7 +37,8 @@ __attribute__((warn_unused_result)) enum port_status
 store_check(struct store *store, enum store_schema *schema, int *found, int *wanted);
 
 /* A claim of one partition: raises the epoch of its stream_position row (inserted with
- * next_offset = log_start if there is none) and fences everybody who claimed it before. */
+ * next_offset = log_start if there is none) and fences everybody who claimed it before.
+ */
 struct claim {
     int32_t partition;
     int64_t log_start;   /* in */
@@ -47,13 +49,14 @@ struct claim {
 __attribute__((warn_unused_result)) enum port_status
 store_claim(struct store *store, struct claim *claims, size_t count);
 
-/* Round trip 1: BEGIN, the fence, all facts of the run, accounts locked in id order. Fills
- * inbox, letters, accounts, payments, new_account_ids, positions[].known_next_offset.
- * Anything but OK leaves no transaction open. */
+/* Round trip 1: BEGIN, the fence, all facts of the run, accounts locked in id order.
+ * Fills inbox, letters, accounts, payments, new_account_ids,
+ * positions[].known_next_offset. Anything but OK leaves no transaction open. */
 __attribute__((warn_unused_result)) enum port_status
 store_lookup(struct store *store, struct posting *posting);
-/* Round trip 2: everything new, and COMMIT, sent at once. OK means: the server said COMMIT.
- * IN_DOUBT: it was sent and no answer came. Anything but OK leaves no transaction open. */
+/* Round trip 2: everything new, and COMMIT, sent at once. OK means: the server said
+ * COMMIT. IN_DOUBT: it was sent and no answer came. Anything but OK leaves no transaction
+ * open. */
 __attribute__((warn_unused_result)) enum port_status
 store_commit(struct store *store, const struct posting *posting);
 /* Gives up the transaction that a successful store_lookup opened. */

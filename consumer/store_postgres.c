@@ -1,6 +1,7 @@
-/* store_postgres.c: the store on PostgreSQL: its life, the schema check, the claim, and the
- * frame around the two round trips of a batch. Whatever goes wrong, a call that does not end
- * OK leaves no transaction open: it is rolled back, or its connection is closed. */
+/* store_postgres.c: the store on PostgreSQL: its life, the schema check, the claim, and
+ * the frame around the two round trips of a batch. Whatever goes wrong, a call that does
+ * not end OK leaves no transaction open: it is rolled back, or its connection is closed.
+ * */
 #include <stdlib.h>
 
 #include "base/must.h"
@@ -47,7 +48,7 @@ const char *store_fault(const struct store *store)
 enum port_status store_check(struct store *store, enum store_schema *schema, int *found,
                              int *wanted)
 {
-    return schema_check(store->pg, schema, found, wanted);
+    return postgres_schema_check(store->pg, schema, found, wanted);
 }
 
 /* --- the claim --- */
@@ -131,10 +132,10 @@ enum port_status store_lookup(struct store *store, struct posting *posting)
     enum port_status status = get_ready(store);
     if (status != PORT_OK)
         return status;
-    lookup_send(store, posting);
+    postgres_lookup_send(store, posting);
     status = pg_wait(store->pg);
     if (status == PORT_OK)
-        status = lookup_read(store, posting);
+        status = postgres_lookup_read(store, posting);
     if (status == PORT_OK)
         store->in_transaction = true;
     else
@@ -146,7 +147,7 @@ enum port_status store_commit(struct store *store, const struct posting *posting
 {
     MUST(store->in_transaction);
     store->in_transaction = false;
-    commit_send(store, posting);
+    postgres_commit_send(store, posting);
     enum port_status status = pg_wait(store->pg);
     if (status != PORT_OK)
         pg_rollback(store->pg);

@@ -1,6 +1,6 @@
-/* verb_consume.c: `postonce consume`: checks what must be there, opens the ports, runs the
- * worker, and closes in the order that loses nothing. What is merely not reachable is waited
- * for; what is missing or refused ends with one sentence that says what to do. */
+/* verb_consume.c: `postonce consume`: checks what must be there, opens the ports, runs
+ * the worker, and closes in the order that loses nothing. What is merely not reachable is
+ * waited for; what is missing or refused ends with one sentence that says what to do. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
@@ -152,7 +152,8 @@ static void close_stores(struct ports *ports)
         store_close(ports->poster_stores[i]);
 }
 
-/* The group is left last: until then nobody else is given what we may still have in hand. */
+/* The group is left last: until then nobody else is given what we may still have in hand.
+ */
 static void close_kafka(struct ports *ports)
 {
     reply_close(ports->reply);

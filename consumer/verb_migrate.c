@@ -1,6 +1,7 @@
-/* verb_migrate.c: `postonce migrate`: brings the schema up to this version; `--check` only
- * tells. Exit codes: 0 current; 1 behind (--check); 2 the server does not let us in, or does
- * not let us create things; 3 newer, or altered: an operator must decide; 69 unreachable. */
+/* verb_migrate.c: `postonce migrate`: brings the schema up to this version; `--check`
+ * only tells. Exit codes: 0 current; 1 behind (--check); 2 the server does not let us in,
+ * or does not let us create things; 3 newer, or altered: an operator must decide; 69
+ * unreachable. */
 #include <stdio.h>
 
 #include "consumer/migrate.h"
@@ -9,8 +10,9 @@
 static void print_text(const struct migrate_report *report, enum migrate_status status)
 {
     if (status == MIGRATE_BEHIND)
-        printf("the schema has version %d, this program needs %d; run `postonce migrate`\n",
-               report->found, report->wanted);
+        printf(
+            "the schema has version %d, this program needs %d; run `postonce migrate`\n",
+            report->found, report->wanted);
     else if (report->applied > 0)
         printf("the schema is migrated from version %d to %d\n",
                report->wanted - report->applied, report->wanted);
@@ -33,8 +35,8 @@ static void print(const struct verb_call *call, const struct migrate_report *rep
         print_text(report, status);
 }
 
-/* An interrupted migration was rolled back; running it again is right. Whatever the server
- * refuses for itself is a matter of rights or configuration. */
+/* An interrupted migration was rolled back; running it again is right. Whatever the
+ * server refuses for itself is a matter of rights or configuration. */
 static int fail(const struct verb_call *call, const struct pg *pg,
                 const struct migrate_report *report)
 {
@@ -54,15 +56,17 @@ static int migrate(const struct verb_call *call, struct pg *pg)
         print(call, &report, status);
         return status == MIGRATE_CURRENT ? EXIT_CODE_DONE : EXIT_CODE_FINDINGS;
     case MIGRATE_NEWER:
-        return verb_fail(call, EXIT_CODE_HALTED,
-                         "the schema is newer than version %d, the last one that this program "
-                         "knows; run a newer postonce",
-                         report.wanted);
+        return verb_fail(
+            call, EXIT_CODE_HALTED,
+            "the schema is newer than version %d, the last one that this program "
+            "knows; run a newer postonce",
+            report.wanted);
     case MIGRATE_ALTERED:
-        return verb_fail(call, EXIT_CODE_HALTED,
-                         "migration %d was applied with other contents than this program has "
-                         "(its checksum differs); run the postonce that applied it",
-                         report.altered);
+        return verb_fail(
+            call, EXIT_CODE_HALTED,
+            "migration %d was applied with other contents than this program has "
+            "(its checksum differs); run the postonce that applied it",
+            report.altered);
     case MIGRATE_FAULT:
         break;
     }

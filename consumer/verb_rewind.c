@@ -1,7 +1,7 @@
-/* verb_rewind.c: `postonce rewind`: shows where the group's committed offsets would go and how
- * many records would be delivered again; `--execute` moves them, while the group has no
- * members. Money is not looked at here: every record that comes again is answered from the
- * inbox. Record counts are offsets apart: control records and gaps count too. */
+/* verb_rewind.c: `postonce rewind`: shows where the group's committed offsets would go
+ * and how many records would be delivered again; `--execute` moves them, while the group
+ * has no members. Money is not looked at here: every record that comes again is answered
+ * from the inbox. Record counts are offsets apart: control records and gaps count too. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +84,8 @@ static int choose_targets(struct rewind_plan *plan)
     return offset >= 0 ? check_offset(plan, offset) : EXIT_CODE_DONE;
 }
 
-/* How many offsets lie between the target and where the group stands; below 0: forward. */
+/* How many offsets lie between the target and where the group stands; below 0: forward.
+ */
 static int64_t records_again(const struct kafka_partition *partition)
 {
     int64_t now = partition->has_committed ? partition->committed : partition->log_start;

@@ -1,9 +1,10 @@
 /* watchdog.h: a deadline around calls that ignore theirs.
  *
  * Some calls into librdkafka outlive their own time-out by minutes when a coordinator is
- * away. All state is in Postgres and Kafka, so dying is safe: a thread that stays inside a
- * guarded call for too long ends the process with _exit(70). Time is counted in ticks of the
- * watchdog itself, so a process that was stopped (SIGSTOP) does not die on waking up. */
+ * away. All state is in Postgres and Kafka, so dying is safe: a thread that stays inside
+ * a guarded call for too long ends the process with _exit(70). Time is counted in ticks
+ * of the watchdog itself, so a process that was stopped (SIGSTOP) does not die on waking
+ * up. */
 #ifndef CONSUMER_WATCHDOG_H
 #define CONSUMER_WATCHDOG_H
 

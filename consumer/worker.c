@@ -1,6 +1,6 @@
 /* worker.c: starts the stages, runs the reader in the calling thread, and ends them in
- * order: the reader closes the pipeline, the posters drain it, the replier publishes what is
- * left. */
+ * order: the reader closes the pipeline, the posters drain it, the replier publishes what
+ * is left. */
 #include "consumer/worker.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* code.h: outcomes and codes, from one list, so that names, texts and precedence cannot
- * drift apart. Order of CODES = order of precedence within an outcome (CONTRACT §2). Pure. */
+ * drift apart. Order of CODES = order of precedence within an outcome (CONTRACT §2).
+ * Pure. */
 #ifndef SCHEMA_CODE_H
 #define SCHEMA_CODE_H
 

@@ -40,8 +40,8 @@ bool command_is_name(const char *bytes, size_t size, size_t max)
     return true;
 }
 
-/* The size of the UTF-8 sequence at the start, or 0 if there is none: the table of RFC 3629
- * §4, without overlong forms, surrogates and anything above U+10FFFF. */
+/* The size of the UTF-8 sequence at the start, or 0 if there is none: the table of RFC
+ * 3629 §4, without overlong forms, surrogates and anything above U+10FFFF. */
 static size_t sequence_size(const unsigned char *bytes, size_t size)
 {
     unsigned char first = bytes[0];
@@ -81,17 +81,17 @@ bool command_is_reference(const char *bytes, size_t size)
     return points > 0;
 }
 
-/* --- the canonical form -----------------------------------------------------------------
+/* --- the canonical form ----------------------------------------------------------------
  *
- * One byte of version, then the fields of the operation in a fixed order, each as its size
- * in two bytes, most significant first, and its bytes: operation and client first, then
+ * One byte of version, then the fields of the operation in a fixed order, each as its
+ * size in two bytes, most significant first, and its bytes: operation and client, then
  *   open_account  account, currency, minimum balance
  *   transfer      source, destination, amount, currency, reference
  *   refund        payment id, amount, currency, reference
- * Texts are their bytes, amounts are eight bytes of two's complement minor units, most
- * significant first, the payment id is its 16 bytes. What is not there (no reference, no
- * limit) has size 0, which no value of that field has. The operation comes first and names
- * the fields that follow, so no two commands share a form. */
+ * Texts are their bytes, the payment id is its 16 bytes, amounts are eight bytes of two's
+ * complement minor units, most significant first. What is not there (no reference, no
+ * limit) has size 0, which no value of that field has. The operation comes first and
+ * names the fields that follow, so no two commands share a form. */
 
 enum { CANONICAL_VERSION = 1 };
 

@@ -2,9 +2,9 @@
  *
  * The only file of the consumer that includes jansson, and the only one that touches a
  * double: a number with a fraction or an exponent comes as one, and leaves as text. Owns
- * what counts as one JSON object (CONTRACT §1 Value): distinct names at every level, at most
- * 8 levels, nothing after it. The sentences are ours, chosen by jansson's error codes, so
- * that they stay the same whatever version of jansson finds the fault. */
+ * what counts as one JSON object (CONTRACT §1 Value): distinct names at every level, at
+ * most 8 levels, nothing after it. The sentences are ours, chosen by jansson's error
+ * codes, so that they stay the same whatever version of jansson finds the fault. */
 #include "schema/command_json.h"
 
 #include <jansson.h>
@@ -40,9 +40,9 @@ static const char *parse_fault(enum json_error_code error)
     return code_sentence(CODE_JSON_INVALID);
 }
 
-/* Whether everything in the value stays within the limit, the value itself being at `depth`.
- * Goes no deeper than one level beyond the limit. An array has no members and an object no
- * elements, so that one of the two loops has nothing to do. */
+/* Whether everything in the value stays within the limit, the value itself being at
+ * `depth`. Goes no deeper than one level beyond the limit. An array has no members and an
+ * object no elements, so that one of the two loops has nothing to do. */
 static bool is_shallow(json_t *value, unsigned depth)
 {
     if (!json_is_object(value) && !json_is_array(value))
@@ -151,7 +151,7 @@ void command_json_close(struct command_json *json)
     json->document = NULL;
 }
 
-/* --- numbers ---------------------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------------------ */
 
 /* A double has at most this many decimal digits that are the writer's own. */
 enum { SIGNIFICANT_DIGITS = 15 };

@@ -1,16 +1,16 @@
 /* command_json.h: the door between intake.c and jansson; private to the two files.
  *
- * Gives the members of one JSON object by the fields that commands can have, each as a kind
- * and, for strings, its bytes. Says nothing about what is allowed: that is intake.c. Nothing
- * here may be used after command_json_close. */
+ * Gives the members of one JSON object by the fields that commands can have, each as a
+ * kind and, for strings, its bytes. Says nothing about what is allowed: that is intake.c.
+ * Nothing here may be used after command_json_close. */
 #ifndef SCHEMA_COMMAND_JSON_H
 #define SCHEMA_COMMAND_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* X(enum suffix, name): the fields of all operations, in the order in which they are judged
- * and named when several are at fault. */
+/* X(enum suffix, name): the fields of all operations, in the order in which they are
+ * judged and named when several are at fault. */
 #define COMMAND_FIELDS(X)               \
     X(OPERATION, operation)             \
     X(CLIENT, client)                   \
@@ -56,8 +56,8 @@ struct command_json {
 /* Longest: a sign, "0.", 20 zeros and 15 digits. */
 enum { DECIMAL_TEXT_MAX = 48 };
 
-/* Reads the value. NULL: done, and command_json_close is due. Otherwise the static sentence
- * that says why it is json_invalid, and there is nothing to close. */
+/* Reads the value. NULL: done, and command_json_close is due. Otherwise the static
+ * sentence that says why it is json_invalid, and there is nothing to close. */
 const char *command_json_open(struct command_json *json, const char *value, size_t size)
     __attribute__((warn_unused_result));
 void command_json_close(struct command_json *json);

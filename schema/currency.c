@@ -1,12 +1,13 @@
 /* currency.c: see currency.h.
  *
- * Owns the list: all codes of ISO 4217 List One (current currency and funds) as published on
- * 2026-01-01 that have a minor unit, with that unit as the list gives it, not as cash is
- * handed out (CLDR says 0 for AFN, ALL, IQD and others). Fund codes are in (BOV, CHE, CHW,
- * CLF, COU, MXV, USN, UYI, UYW), and XAD, a unit of account with two decimals; what has
- * "N.A." is out (XAG, XAU, XBA to XBD, XDR, XPD, XPT, XSU, XTS, XUA, XXX). Gone since the
- * lists of 2023: ANG (now XCG), BGN (the euro since 2026-01-01), CUC, HRK, SLL, ZWL (ZWG).
- * A change here is a change of version: it decides commands differently. Pure; no heap. */
+ * Owns the list: all codes of ISO 4217 List One (current currency and funds) as published
+ * on 2026-01-01 that have a minor unit, with that unit as the list gives it, not as cash
+ * is handed out (CLDR says 0 for AFN, ALL, IQD and others). Fund codes are in (BOV, CHE,
+ * CHW, CLF, COU, MXV, USN, UYI, UYW), and XAD, a unit of account with two decimals; what
+ * has "N.A." is out (XAG, XAU, XBA to XBD, XDR, XPD, XPT, XSU, XTS, XUA, XXX). Gone since
+ * the lists of 2023: ANG (now XCG), BGN (the euro since 2026-01-01), CUC, HRK, SLL, ZWL
+ * (ZWG). A change here is a change of version: it decides commands differently. Pure; no
+ * heap. */
 #include "schema/currency.h"
 
 #include <string.h>

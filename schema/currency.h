@@ -1,5 +1,6 @@
-/* currency.h: the active ISO 4217 currencies that have a minor unit, with their exponents.
- * The list is part of the version (CONTRACT §1). Pure, static, no allocation. */
+/* currency.h: the active ISO 4217 currencies that have a minor unit, with their
+ * exponents. The list is part of the version (CONTRACT §1). Pure, static, no allocation.
+ */
 #ifndef SCHEMA_CURRENCY_H
 #define SCHEMA_CURRENCY_H
 

@@ -1,8 +1,8 @@
 /* digest.c: see digest.h.
  *
- * Owns one OpenSSL context for SHA-256. The algorithm is fetched once and the context used
- * again: fetching it for each command costs more than hashing does. Never fails: a library
- * that cannot do SHA-256 leaves nothing to go on with. */
+ * Owns one OpenSSL context for SHA-256. The algorithm is fetched once and the context
+ * used again: fetching it for each command costs more than hashing does. Never fails: a
+ * library that cannot do SHA-256 leaves nothing to go on with. */
 #include "schema/digest.h"
 
 #include <openssl/crypto.h>

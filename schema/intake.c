@@ -1,9 +1,10 @@
 /* intake.c: see intake.h.
  *
- * Owns the judgement of a record (CONTRACT §1 and §2): the rules for the key, which fields an
- * operation has, what each may hold, and above all the order in which faults are found: the
- * first that holds is the answer. Knows neither Kafka nor jansson. The sentences that it
- * makes name fields and expectations, never a value that somebody sent. */
+ * Owns the judgement of a record (CONTRACT §1 and §2): the rules for the key, which
+ * fields an operation has, what each may hold, and above all the order in which faults
+ * are found: the first that holds is the answer. Knows neither Kafka nor jansson. The
+ * sentences that it makes name fields and expectations, never a value that somebody sent.
+ */
 #include "schema/intake.h"
 
 #include <string.h>
@@ -37,7 +38,7 @@ void intake_init(struct intake *intake)
     command->reference[0] = '\0';
 }
 
-/* --- refusals --------------------------------------------------------------------------- */
+/* --- refusals ----------------------------------------------------------------------- */
 
 /* A sentence in the making; the room is the intake's own. */
 static struct text_buffer begin_detail(struct intake *intake, enum code code)
@@ -80,7 +81,7 @@ static bool refuse_field(struct intake *intake, enum code code, const char *name
     return false;
 }
 
-/* --- the key ---------------------------------------------------------------------------- */
+/* --- the key ------------------------------------------------------------------------ */
 
 static bool equals_without_case(const char *name, const char *lower)
 {
@@ -123,8 +124,8 @@ void intake_key_header(struct intake *intake, const void *value, size_t size)
     intake->header_seen = true;
 }
 
-/* Judges headers and field together; false: a code of the key is the answer. The contract's
- * order: missing, invalid, ambiguous. */
+/* Judges headers and field together; false: a code of the key is the answer. The
+ * contract's order: missing, invalid, ambiguous. */
 static bool find_key(struct intake *intake, const struct json_value *field)
 {
     bool has_field = field->kind != VALUE_KIND_ABSENT;
@@ -157,12 +158,12 @@ static bool settle_key(struct intake *intake, const struct json_value *field)
     return intake->has_key;
 }
 
-/* --- the fields of an operation --------------------------------------------------------- */
+/* --- the fields of an operation ----------------------------------------------------- */
 
 #define BIT(suffix) (1U << FIELD_##suffix)
 
-/* CONTRACT §1, the column "in". NONE stands for an operation that is missing or unknown: it
- * may have any field that some operation has. */
+/* CONTRACT §1, the column "in". NONE stands for an operation that is missing or unknown:
+ * it may have any field that some operation has. */
 static const struct shape {
     unsigned required, optional;
 } shapes[OPERATION_COUNT] = {
@@ -273,7 +274,7 @@ static const struct rule {
     [FIELD_IDEMPOTENCY_KEY] = {"idempotency_key", is_settled, ""},
 };
 
-/* --- the order of judgement ------------------------------------------------------------- */
+/* --- the order of judgement --------------------------------------------------------- */
 
 /* The lowest field of a set that is not empty. */
 static const char *first_name(unsigned fields)
@@ -281,8 +282,8 @@ static const char *first_name(unsigned fields)
     return rules[__builtin_ctz(fields)].name;
 }
 
-/* A name that somebody made up, for a person to read: cut to 64 characters, everything but
- * printable ASCII, and what would end a quotation, as `?`. */
+/* A name that somebody made up, for a person to read: cut to 64 characters, everything
+ * but printable ASCII, and what would end a quotation, as `?`. */
 static void put_foreign_name(struct text_buffer *detail, const char *name)
 {
     enum { SHOWN_MAX = 64 };
@@ -335,8 +336,8 @@ static bool none_missing(struct intake *intake, const struct command_json *json)
                                         "is required and missing");
 }
 
-/* Takes each field into the command. Of an operation that is unknown only the operation and
- * the client are judged. */
+/* Takes each field into the command. Of an operation that is unknown only the operation
+ * and the client are judged. */
 static bool all_fields_valid(struct intake *intake, const struct command_json *json)
 {
     bool is_known = intake->command.operation != OPERATION_NONE;

@@ -1,6 +1,6 @@
 /* intake.h: from the headers and value of a record to a command, or to the code that says
- * why not. Knows nothing of Kafka. Order of calls: intake_init, intake_key_header for each
- * header that intake_is_key_header names, intake_value once. */
+ * why not. Knows nothing of Kafka. Order of calls: intake_init, intake_key_header for
+ * each header that intake_is_key_header names, intake_value once. */
 #ifndef SCHEMA_INTAKE_H
 #define SCHEMA_INTAKE_H
 

@@ -1,8 +1,9 @@
 /* money.c: see money.h.
  *
- * Owns the grammar of amounts (CONTRACT §1) and the arithmetic on minor units. Reads digit
- * by digit, so that what is written is what is posted: no floating point, no rounding, no
- * locale. A result is stored only when the whole text was right. Pure; no heap. */
+ * Owns the grammar of amounts (CONTRACT §1) and the arithmetic on minor units. Reads
+ * digit by digit, so that what is written is what is posted: no floating point, no
+ * rounding, no locale. A result is stored only when the whole text was right. Pure; no
+ * heap. */
 #include "schema/money.h"
 
 static size_t count_digits(const char *text, size_t size)
@@ -13,8 +14,8 @@ static size_t count_digits(const char *text, size_t size)
     return count;
 }
 
-/* Appends the digit; false above the maximum. The sum is at most that before, so ten times
- * it is far from the end of int64. */
+/* Appends the digit; false above the maximum. The sum is at most that before, so ten
+ * times it is far from the end of int64. */
 static bool append(int64_t *sum, int digit)
 {
     *sum = *sum * 10 + digit;
@@ -29,8 +30,8 @@ static bool append_all(int64_t *sum, const char *digits, size_t count)
     return true;
 }
 
-/* The number of decimals of text[whole..], which is empty or `.` and digits; false: neither
- * of the two. */
+/* The number of decimals of text[whole..], which is empty or `.` and digits; false:
+ * neither of the two. */
 static bool find_decimals(const char *text, size_t size, size_t whole, size_t *decimals)
 {
     *decimals = 0;

@@ -1,8 +1,8 @@
 /* result.c: see result.h.
  *
- * Owns which field a result has for which outcome, and their order (CONTRACT §3). Everything
- * comes from the arguments: no clock, no locale, no order that could differ tomorrow. Never
- * writes what the outcome must not tell. */
+ * Owns which field a result has for which outcome, and their order (CONTRACT §3).
+ * Everything comes from the arguments: no clock, no locale, no order that could differ
+ * tomorrow. Never writes what the outcome must not tell. */
 #include "schema/result.h"
 
 #include <string.h>

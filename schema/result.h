@@ -20,8 +20,9 @@ struct result {
     int64_t balance_minor; /* applied: of the account or the debited account after */
 };
 
-/* Writes the value of the result; returns its size. The intake MUST have a key. The detail
- * is the intake's own for malformed and the code's sentence for everything else. */
+/* Writes the value of the result; returns its size. The intake MUST have a key. The
+ * detail is the intake's own for malformed and the code's sentence for everything else.
+ */
 size_t result_write(const struct result *result, char bytes[RESULT_MAX]);
 
 #endif

@@ -1,9 +1,9 @@
 /* uuid.c: see uuid.h.
  *
- * Owns the text form of RFC 9562 §4 (upper case is read, lower case is written) and the bit
- * layout of version 7 (§5.7). Any version and variant is read: what a UUID means is decided
- * by looking it up, not by its bits. Pure: takes the time and the random bits as they are
- * given; no heap. */
+ * Owns the text form of RFC 9562 §4 (upper case is read, lower case is written) and the
+ * bit layout of version 7 (§5.7). Any version and variant is read: what a UUID means is
+ * decided by looking it up, not by its bits. Pure: takes the time and the random bits as
+ * they are given; no heap. */
 #include "schema/uuid.h"
 
 #include <string.h>

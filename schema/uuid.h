@@ -16,7 +16,8 @@ struct uuid {
 bool uuid_parse(const char *text, size_t size, struct uuid *uuid);
 /* Writes 36 lower-case characters and a NUL. */
 void uuid_format(const struct uuid *uuid, char text[UUID_TEXT_SIZE + 1]);
-/* Version 7: the low 48 bits of unix_ms, then the tail with version and variant bits set. */
+/* Version 7: the low 48 bits of unix_ms, then the tail with version and variant bits set.
+ */
 void uuid_v7(int64_t unix_ms, const uint8_t tail[UUID_TAIL_SIZE], struct uuid *uuid);
 bool uuid_equal(const struct uuid *left, const struct uuid *right);
 

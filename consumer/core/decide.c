@@ -1,5 +1,6 @@
 /* decide.c: see decide.h. Who is asked first is fixed here: the kept dead letter, the
- * malformed, the kept key, the hole, the poison, and only then the money (decide_money.c). */
+ * malformed, the kept key, the hole, the poison, and only then the money
+ * (decide_money.c). */
 #include "consumer/core/decide.h"
 
 #include <string.h>
@@ -64,8 +65,8 @@ static void remember_key(struct posting *posting, size_t index)
 
 /* --- one record --- */
 
-/* Below next_offset everything was decided before and left a row. No row: topic and database
- * are not the ones we know, and nothing of this partition may go on. */
+/* Below next_offset everything was decided before and left a row. No row: topic and
+ * database are not the ones we know, and nothing of this partition may go on. */
 static void halt(struct position *position, const struct record *record,
                  struct decision *decision)
 {
@@ -75,7 +76,8 @@ static void halt(struct position *position, const struct record *record,
     position->next_offset = record->offset;
 }
 
-/* An earlier version may have accepted what this one finds malformed: then its answer stands. */
+/* An earlier version may have accepted what this one finds malformed: then its answer
+ * stands. */
 static void decide_malformed(struct posting *posting, struct position *position,
                              size_t index)
 {

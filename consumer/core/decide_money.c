@@ -1,5 +1,5 @@
-/* decide_money.c: see decide_money.h. In each operation all refusals stand above all effects;
- * effects cannot fail. */
+/* decide_money.c: see decide_money.h. In each operation all refusals stand above all
+ * effects; effects cannot fail. */
 #include "consumer/core/decide_money.h"
 
 #include <string.h>
@@ -85,6 +85,7 @@ static void open_account(struct posting *posting, const struct command *command,
 {
     size_t slot = posting->account_count++;
     struct account *account = &posting->accounts[slot];
+    MUST(posting->accounts != NULL);
     MUST(posting->new_account_id_used < posting->new_account_id_count);
     *account = (struct account){
         .account_id = posting->new_account_ids[posting->new_account_id_used++],
@@ -100,8 +101,8 @@ static void open_account(struct posting *posting, const struct command *command,
 
 /* --- movements --- */
 
-/* The refusals that every movement shares. An overflow of the debit side cannot hide a lack
- * of funds: below int64 it is below any minimum too. */
+/* The refusals that every movement shares. An overflow of the debit side cannot hide a
+ * lack of funds: below int64 it is below any minimum too. */
 static enum code refuse_movement(const struct account *source,
                                  const struct account *destination, int64_t amount_minor)
 {

@@ -1,4 +1,5 @@
-/* decide_money.h: what a valid, new command does to the books, or why it is refused. Pure. */
+/* decide_money.h: what a valid, new command does to the books, or why it is refused.
+ * Pure. */
 #ifndef CONSUMER_CORE_DECIDE_MONEY_H
 #define CONSUMER_CORE_DECIDE_MONEY_H
 

@@ -1,6 +1,6 @@
-/* index.h: open addressing over the indexes of an array that somebody else owns. Bounded: a
- * table has at least four times as many slots as entries, so a search always ends. Hostile
- * input can make it slow (quadratic in the run), never wrong. Pure. */
+/* index.h: open addressing over the indexes of an array that somebody else owns. Bounded:
+ * a table has at least four times as many slots as entries, so a search always ends.
+ * Hostile input can make it slow (quadratic in the run), never wrong. Pure. */
 #ifndef CONSUMER_CORE_INDEX_H
 #define CONSUMER_CORE_INDEX_H
 

@@ -1,4 +1,5 @@
-/* position.h: where a partition that was just assigned is to be resumed (DESIGN §4). Pure. */
+/* position.h: where a partition that was just assigned is to be resumed (DESIGN §4).
+ * Pure. */
 #ifndef CONSUMER_CORE_POSITION_H
 #define CONSUMER_CORE_POSITION_H
 
@@ -25,7 +26,8 @@ enum halt_reason {
     HALT_NONE,
     HALT_LOG_TRUNCATED,   /* the log ends below next_offset: re-created or truncated */
     HALT_RECORDS_DELETED, /* the log starts above the offset to resume from */
-    HALT_ROWS_MISSING /* a record below next_offset left neither inbox nor dead letter row */
+    HALT_ROWS_MISSING /* a record below next_offset left neither inbox nor dead letter row
+                       */
 };
 
 struct resume {

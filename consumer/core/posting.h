@@ -1,10 +1,11 @@
-/* posting.h: one attempt to post a run of records in one database transaction: the records,
- * the facts that the store looked up for them, and what was decided. Plain data, shared by
- * the core, the store and the worker.
+/* posting.h: one attempt to post a run of records in one database transaction: the
+ * records, the facts that the store looked up for them, and what was decided. Plain data,
+ * shared by the core, the store and the worker.
  *
  * Life: posting_begin → store_lookup fills the facts → decide_posting fills decisions and
- * moves the accounts → store_commit writes what is new. A redo starts again at the lookup.
- * Arrays are allocated once (consumer/posting_memory.c), with room for `capacity` records. */
+ * moves the accounts → store_commit writes what is new. A redo starts again at the
+ * lookup. Arrays are allocated once (consumer/posting_memory.c), with room for `capacity`
+ * records. */
 #ifndef CONSUMER_CORE_POSTING_H
 #define CONSUMER_CORE_POSTING_H
 

@@ -1,5 +1,5 @@
-/* record.h: one record of the command topic, decoded: coordinates, command or refusal, and
- * what is derived from them. Plain data. */
+/* record.h: one record of the command topic, decoded: coordinates, command or refusal,
+ * and what is derived from them. Plain data. */
 #ifndef CONSUMER_CORE_RECORD_H
 #define CONSUMER_CORE_RECORD_H
 

@@ -1,4 +1,5 @@
-/* backoff_test.c: bounds of the wait, at every attempt, for every end of the random range. */
+/* backoff_test.c: bounds of the wait, at every attempt, for every end of the random
+ * range. */
 #include "consumer/core/backoff.h"
 #include "tests/unit/test.h"
 

@@ -1,5 +1,5 @@
-/* code_test.c: names, order and outcomes of the codes, spelled out once more from CONTRACT
- * §2, so that a slip in the list is seen. */
+/* code_test.c: names, order and outcomes of the codes, spelled out once more from
+ * CONTRACT §2, so that a slip in the list is seen. */
 #include "schema/code.h"
 
 #include "tests/unit/test.h"

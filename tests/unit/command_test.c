@@ -166,7 +166,7 @@ static void test_operations(void)
     }
 }
 
-/* --- the canonical form ----------------------------------------------------------------- */
+/* --- the canonical form ------------------------------------------------------------- */
 
 static struct command sample(enum operation operation)
 {

@@ -1,5 +1,5 @@
-/* corpus_test.c: every case of tests/data/commands/ (its README tells the format) gives the
- * code, the command and the fingerprint that are written there. tests/schema/
+/* corpus_test.c: every case of tests/data/commands/ (its README tells the format) gives
+ * the code, the command and the fingerprint that are written there. tests/schema/
  * check_examples.py reads the same files with nothing in common but them. */
 #include <jansson.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static const char *const files[] = {"keys", "json", "fields", "amounts"};
 
 static struct digest *digest;
 
-/* --- the value of a case ---------------------------------------------------------------- */
+/* --- the value of a case ------------------------------------------------------------ */
 
 struct value {
     char *bytes; /* owned; NULL: the record has no value */
@@ -34,11 +34,15 @@ static void append_string(struct value *value, const json_t *string)
     append(value, json_string_value(string), json_string_length(string));
 }
 
+static unsigned digit(char hex)
+{
+    return (unsigned)(hex <= '9' ? hex - '0' : hex - 'a' + 10);
+}
+
 static void append_hex(struct value *value, const char *hex)
 {
     for (; *hex != '\0'; hex += 2) {
-        char pair[3] = {hex[0], hex[1], '\0'};
-        char byte = (char)strtoul(pair, NULL, 16);
+        char byte = (char)(digit(hex[0]) << 4 | digit(hex[1]));
         append(value, &byte, 1);
     }
 }
@@ -61,7 +65,7 @@ static struct value read_value(const json_t *test)
     return value;
 }
 
-/* --- what comes of it ------------------------------------------------------------------- */
+/* --- what comes of it --------------------------------------------------------------- */
 
 static void offer_headers(struct intake *intake, const json_t *headers)
 {

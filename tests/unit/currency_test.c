@@ -1,5 +1,5 @@
-/* currency_test.c: the list is sorted, found entry by entry, and what it must and must not
- * contain. tests/schema/check_examples.py compares it with the message schemas. */
+/* currency_test.c: the list is sorted, found entry by entry, and what it must and must
+ * not contain. tests/schema/check_examples.py compares it with the message schemas. */
 #include "schema/currency.h"
 
 #include "tests/unit/test.h"

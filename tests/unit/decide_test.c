@@ -1,6 +1,6 @@
-/* decide_test.c: the decision, case by case: every outcome and code, the order in which they
- * win, duplicates inside a run, halts, and the edges of int64. A bench holds one posting and
- * builds facts and records by hand; nothing here comes from a database. */
+/* decide_test.c: the decision, case by case: every outcome and code, the order in which
+ * they win, duplicates inside a run, halts, and the edges of int64. A bench holds one
+ * posting and builds facts and records by hand; nothing here comes from a database. */
 #include <stdlib.h>
 
 #include "consumer/core/decide.h"
@@ -187,7 +187,8 @@ struct transfer_row {
     enum code code;
 };
 
-/* Each row also has every fault that comes later in precedence, where that is possible. */
+/* Each row also has every fault that comes later in precedence, where that is possible.
+ */
 static const struct transfer_row transfer_rows[] = {
     {"source unknown wins over destination", "a", "b", "USD", "USD", 0, 0, false, false,
      true, CODE_SOURCE_UNKNOWN},

@@ -1,5 +1,6 @@
 /* digest_test.c: SHA-256 against published vectors, fingerprints and payment ids against
- * values computed by another program (Python's hashlib), and what makes fingerprints equal. */
+ * values computed by another program (Python's hashlib), and what makes fingerprints
+ * equal. */
 #include "schema/digest.h"
 #include "schema/intake.h"
 
@@ -57,7 +58,8 @@ static const struct {
     int group;
     const char *value;
 } values[] = {
-    /* 0: how the amount is written, white space, order, escapes and the key do not matter */
+    /* 0: how the amount is written, white space, order, escapes and the key do not matter
+     */
     {0, TRANSFER("\"amount\":\"100.00\",\"currency\":\"USD\"")},
     {0, TRANSFER("\"amount\":\"100\",\"currency\":\"USD\"")},
     {0, TRANSFER("\"amount\":\"100.0\",\"currency\":\"USD\"")},

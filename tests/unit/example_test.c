@@ -1,9 +1,10 @@
 /* example_test.c: the examples of schema/message/examples/ are what they say.
  *
- * Each command is read as a record with the header `idempotency-key: example-1`, or without
- * any if its file name says key_missing: the valid ones have no fault, the invalid ones the
- * one that begins their name. The results are the bytes that result_write makes of the
- * commands. tests/schema/check_examples.py holds the same files against the JSON Schemas. */
+ * Each command is read as a record with the header `idempotency-key: example-1`, or
+ * without any if its file name says key_missing: the valid ones have no fault, the
+ * invalid ones the one that begins their name. The results are the bytes that
+ * result_write makes of the commands. tests/schema/check_examples.py holds the same files
+ * against the JSON Schemas. */
 #include <dirent.h>
 #include <stdlib.h>
 
@@ -82,7 +83,7 @@ static unsigned for_each(const char *folder, void (*check)(const char *name))
     return count;
 }
 
-/* --- results ---------------------------------------------------------------------------- */
+/* --- results ------------------------------------------------------------------------ */
 
 static const struct uuid payment = {{0x01, 0x92, 0xf0, 0xc1, 0xab, 0xcd, 0x7e, 0xf0, 0x81,
                                      0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}};

@@ -1,11 +1,11 @@
-/* intake_test.c: the order of the codes, proven for every pair of faults that one record can
- * have; the sentences; and what the corpus (corpus_test.c) cannot say. */
+/* intake_test.c: the order of the codes, proven for every pair of faults that one record
+ * can have; the sentences; and what the corpus (corpus_test.c) cannot say. */
 #include "schema/intake.h"
 
 #include "base/text_buffer.h"
 #include "tests/unit/test.h"
 
-/* --- a record in parts, so that faults can be put into it ------------------------------- */
+/* --- a record in parts, so that faults can be put into it --------------------------- */
 
 struct record {
     const char *headers[3];
@@ -71,10 +71,10 @@ static void take_in(struct intake *intake, const struct record *record)
     intake_value(intake, record->has_no_value ? NULL : bytes, size);
 }
 
-/* --- faults ----------------------------------------------------------------------------- */
+/* --- faults ------------------------------------------------------------------------- */
 
-/* What a fault needs for itself: two faults that share a bit cannot be in one record, or one
- * of them is none any more beside the other. */
+/* What a fault needs for itself: two faults that share a bit cannot be in one record, or
+ * one of them is none any more beside the other. */
 enum {
     HEADER = 1 << 0,
     KEY_FIELD = 1 << 1,
@@ -394,20 +394,21 @@ static void test_sound(void)
     CHECK(intake.has_key && intake.has_client);
 }
 
-/* --- header names ----------------------------------------------------------------------- */
+/* --- header names ------------------------------------------------------------------- */
 
 /* clang-format off */
 static const struct {
     const char *name;
     bool is_key;
 } header_names[] = {
-    {"idempotency-key", true},    {"Idempotency-Key", true},   {"IDEMPOTENCY-KEY", true},
-    {"x-idempotency-key", true},  {"X-IDEMPOTENCY-KEY", true}, {"X-Idempotency-key", true},
-    {"", false},                  {"idempotency-ke", false},   {"idempotency-keys", false},
-    {"idempotency_key", false},   {"idempotencykey", false},   {"-idempotency-key", false},
-    {"xidempotency-key", false},  {"x-x-idempotency-key", false}, {"key", false},
-    {"idempotency\rkey", false},  /* 0x0D and 0x20 make 0x2D, the hyphen */
-    {"idempotency-key ", false},  {" idempotency-key", false}, {"@dempotency-key", false},
+    {"idempotency-key", true}, {"Idempotency-Key", true}, {"IDEMPOTENCY-KEY", true},
+    {"x-idempotency-key", true}, {"X-IDEMPOTENCY-KEY", true},
+    {"X-Idempotency-key", true}, {"", false}, {"idempotency-ke", false},
+    {"idempotency-keys", false}, {"idempotency_key", false}, {"idempotencykey", false},
+    {"-idempotency-key", false}, {"xidempotency-key", false},
+    {"x-x-idempotency-key", false}, {"key", false}, {"idempotency-key ", false},
+    {" idempotency-key", false}, {"@dempotency-key", false},
+    {"idempotency\rkey", false}, /* 0x0D with 0x20 set is 0x2D, the hyphen */
     {"\xe9" "dempotency-key", false},
 };
 /* clang-format on */
@@ -420,7 +421,7 @@ static void test_header_names(void)
     }
 }
 
-/* --- sentences -------------------------------------------------------------------------- */
+/* --- sentences ---------------------------------------------------------------------- */
 
 #define OPEN(rest) "{\"operation\":\"open_account\",\"client\":\"c\"," rest "}"
 #define TRANSFER(rest)                                                               \
@@ -452,6 +453,7 @@ static const struct {
     {"{\"\":1}", "no operation has a field \"\""},
     {"{\"z\":1,\"a\":1}", "no operation has a field \"z\""},
     {"{\"a\\n\\\"\\\\\\u007fb\":1}", "no operation has a field \"a????b\""},
+    {"{\" ~!\":1}", "no operation has a field \" ~!\""},
     {"{\"gr\xc3\xb6\xc3\x9f"
      "e \xf0\x9f\x92\xb6\":1}",
      "no operation has a field \"gr??e ?\""},
@@ -541,7 +543,7 @@ static void test_header_details(void)
     CHECK_TEXT(intake.detail, "two headers carry different idempotency keys");
 }
 
-/* --- ownership -------------------------------------------------------------------------- */
+/* --- ownership ---------------------------------------------------------------------- */
 
 /* Nothing is borrowed: the bytes may go as soon as the call is back. */
 static void test_nothing_borrowed(void)

@@ -267,7 +267,8 @@ static void test_size(void)
     CHECK(!money_parse("1.\000", 3, 2, &minor));
     CHECK(money_parse_not_positive("-12", 2, 0, &minor));
     CHECK_INT(minor, -1);
-    static const char end[1]; /* ASan sees it when the byte behind an empty text is read */
+    static const char
+        end[1]; /* ASan sees it when the byte behind an empty text is read */
     CHECK(!money_parse(end + 1, 0, 2, &minor));
     CHECK(!money_parse_not_positive(end + 1, 0, 2, &minor));
 }

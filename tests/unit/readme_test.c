@@ -1,5 +1,5 @@
-/* readme_test.c: the README's configuration table is the one that the option table prints.
- * To renew it: run this test with README_WRITE=1 and copy what it prints. */
+/* readme_test.c: the README's configuration table is the one that the option table
+ * prints. To renew it: run this test with README_WRITE=1 and copy what it prints. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

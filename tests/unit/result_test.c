@@ -195,7 +195,7 @@ static void test_every_refusal(void)
         }
 }
 
-/* --- the longest ------------------------------------------------------------------------ */
+/* --- the longest -------------------------------------------------------------------- */
 
 static void fill(char *text, const char *unit, size_t count)
 {

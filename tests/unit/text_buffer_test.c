@@ -1,4 +1,5 @@
-/* text_buffer_test.c: numbers, JSON strings, what is not UTF-8, and the edge of the room. */
+/* text_buffer_test.c: numbers, JSON strings, what is not UTF-8, and the edge of the room.
+ */
 #include "base/text_buffer.h"
 
 #include "tests/unit/test.h"
@@ -92,7 +93,8 @@ static void test_strings(void)
     }
 }
 
-/* With every room from nothing to enough: never beyond it, and what is there is a prefix. */
+/* With every room from nothing to enough: never beyond it, and what is there is a prefix.
+ */
 static void test_room(void)
 {
     static const char whole[] = "x=-42,\"a\\\"\\u0001b\"\"\xef\xbf\xbd\"!";
