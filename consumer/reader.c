@@ -42,7 +42,7 @@ struct reader {
     const struct stage *stage;
     struct lane *lanes; /* sorted by partition */
     size_t lane_count;
-    bool assigned; /* the group has spoken at least once */
+    bool assigned; /* the group has spoken, and nothing was taken away since */
     int64_t claim_at_ms;
     unsigned claim_attempt;
     struct record held; /* what had no room; origin NULL: none */
@@ -180,6 +180,7 @@ static void give_back(struct reader *reader, bool lost)
         start_over(reader);
     source_yield(reader->stage->settings->source);
     forget_lanes(reader);
+    reader->assigned = reader->lane_count > 0;
 }
 
 /* --- claiming --- */
