@@ -27,6 +27,7 @@ enum {
      * on its way: it looks once more. */
     LAST_LOOK_MS = 100,
     FAULT_SIZE = 512,
+    MESSAGE_SIZE = 4096, /* of libpq: a sentence for each host and address */
     NAME_SIZE = 64
 };
 
@@ -309,7 +310,7 @@ static bool dial(struct pg *pg)
 static enum port_status explain_refusal(struct pg *pg)
 {
     char sqlstate[SQLSTATE_SIZE + 1];
-    char message[FAULT_SIZE];
+    char message[MESSAGE_SIZE];
     if (PQconnectionNeedsPassword(pg->connection)) {
         pg_set_fault(pg,
                      "PostgreSQL asks for a password and none is configured; check the "

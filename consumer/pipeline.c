@@ -40,6 +40,7 @@ struct pipeline {
     pthread_cond_t changed;
     uint64_t lap;
     bool restart;
+    bool replying; /* the replier has work in hand */
     bool closing;
     enum exit_code failure;
     size_t posters, posters_running;
@@ -350,15 +351,25 @@ bool pipeline_take_decided(struct pipeline *pipeline, struct replier_work *work)
 {
     memset(work, 0, sizeof *work);
     lock(pipeline);
+    pipeline->replying = false;
     while (!has_decided_work(pipeline) && pipeline->posters_running > 0)
         wait_change(pipeline);
     bool found = has_decided_work(pipeline);
+    pipeline->replying = found;
     if (pipeline->decided != NULL)
         take_batches(pipeline, work);
     else if (found)
         take_request(pipeline, work);
     unlock(pipeline);
     return found;
+}
+
+bool pipeline_is_replying(struct pipeline *pipeline)
+{
+    lock(pipeline);
+    bool replying = pipeline->replying;
+    unlock(pipeline);
+    return replying;
 }
 
 static void ask(struct pipeline *pipeline, const struct next_offset *offsets,

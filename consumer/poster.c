@@ -243,7 +243,6 @@ static enum run post_run(struct poster *poster, struct batch *batch, size_t firs
 {
     size_t results_mark = batch->results_used;
     for (unsigned attempt = 0;; attempt++) {
-        batch->results_used = results_mark;
         begin_run(poster, batch, first, count);
         enum port_status status = try_run(poster, batch);
         if (status == PORT_OK) {
@@ -251,6 +250,7 @@ static enum run post_run(struct poster *poster, struct batch *batch, size_t firs
             settle(poster, batch, first);
             return RUN_DONE;
         }
+        batch->results_used = results_mark;
         log_fault(poster, batch, first, status);
         if (status == PORT_REFUSED)
             return RUN_REFUSED;

@@ -28,11 +28,8 @@ static void send_fence(struct store *store, const struct posting *posting)
     struct pg_params *params = pg_params(store->pg);
     pg_param_text(params, store->settings.topic);
     struct pg_param *partitions = pg_param_array(params, PG_INT4);
-    struct pg_param *epochs = pg_param_array(params, PG_INT8);
-    for (size_t i = 0; i < posting->position_count; i++) {
+    for (size_t i = 0; i < posting->position_count; i++)
         pg_array_int4(partitions, posting->positions[i].partition);
-        pg_array_int8(epochs, posting->positions[i].epoch);
-    }
     pg_send(store->pg, &statements[STATEMENT_FENCE]);
 }
 
@@ -144,22 +141,22 @@ static struct position *position_of(struct posting *posting, int32_t partition)
     for (size_t i = 0; i < posting->position_count; i++)
         if (posting->positions[i].partition == partition)
             return &posting->positions[i];
-    return NULL;
+    must_fail("only rows of our partitions were asked for", __FILE__, __LINE__);
 }
 
 static enum port_status read_fence(struct store *store, struct posting *posting)
 {
     const struct pg_rows *rows = pg_answer(store->pg, &statements[STATEMENT_FENCE]);
-    if (pg_row_count(rows) != posting->position_count) {
-        pg_set_fault(store->pg, "another consumer has claimed a partition of this batch");
-        return PORT_FENCED;
-    }
-    for (size_t i = 0; i < posting->position_count; i++) {
+    bool held = pg_row_count(rows) == posting->position_count;
+    for (size_t i = 0; held && i < posting->position_count; i++) {
         struct position *position = position_of(posting, pg_int4(PG_CELL(rows, i, 0)));
-        MUST(position != NULL);
-        position->known_next_offset = pg_int8(PG_CELL(rows, i, 1));
+        held = pg_int8(PG_CELL(rows, i, 1)) == position->epoch;
+        position->known_next_offset = pg_int8(PG_CELL(rows, i, 2));
     }
-    return PORT_OK;
+    if (held)
+        return PORT_OK;
+    pg_set_fault(store->pg, "another consumer has claimed a partition of this batch");
+    return PORT_FENCED;
 }
 
 static bool read_account(const struct pg_rows *rows, size_t row, struct account *account)

@@ -8,15 +8,15 @@
 const struct pg_statement statements[STATEMENT_COUNT] = {
     [STATEMENT_BEGIN] = {.name = "begin", .sql = "BEGIN ISOLATION LEVEL READ COMMITTED"},
 
-    [STATEMENT_FENCE] =
-        {.name = "fence",
-         .sql = "SELECT p.partition, p.next_offset"
-                "  FROM unnest($2::int4[], $3::int8[]) AS w(partition, epoch)"
-                "  JOIN postonce.stream_position p"
-                "    ON p.topic = $1::text"
-                "   AND p.partition = w.partition AND p.epoch = w.epoch"
-                " ORDER BY p.partition"
-                "   FOR NO KEY UPDATE OF p"},
+    /* The epoch is compared by the caller: a condition on it would let the planner scan
+     * all partitions of the topic. */
+    [STATEMENT_FENCE] = {.name = "fence",
+                         .sql = "SELECT p.partition, p.epoch, p.next_offset"
+                                "  FROM postonce.stream_position p"
+                                " WHERE p.topic = $1::text"
+                                "   AND p.partition = ANY ($2::int4[])"
+                                " ORDER BY p.partition"
+                                "   FOR NO KEY UPDATE"},
 
     /* One statement for all accounts: two of them lock in an order of their own each, and
      * two connections that do that meet in deadlocks (DESIGN §7). */
@@ -42,15 +42,19 @@ const struct pg_statement statements[STATEMENT_COUNT] = {
                 "  FROM unnest($1::text[]) WITH ORDINALITY AS w(key, ordinal)"
                 "  JOIN postonce.inbox i ON i.key = w.key"},
 
+    /* OFFSET 0 keeps the ranges on the outside: one short index scan for each of them. */
     [STATEMENT_LETTERS] =
         {.name = "letters",
-         .sql = "SELECT d.partition, d.\"offset\", d.outcome, d.code, d.result"
+         .sql = "SELECT w.partition, d.\"offset\", d.outcome, d.code, d.result"
                 "  FROM unnest($2::int4[], $3::int8[], $4::int8[])"
                 "       AS w(partition, first, last)"
-                "  JOIN postonce.dead_letter d"
-                "    ON d.topic = $1::text AND d.partition = w.partition"
-                "   AND d.\"offset\" BETWEEN w.first AND w.last"
-                " ORDER BY d.partition, d.\"offset\""},
+                " CROSS JOIN LATERAL ("
+                "       SELECT l.\"offset\", l.outcome, l.code, l.result"
+                "         FROM postonce.dead_letter l"
+                "        WHERE l.topic = $1::text AND l.partition = w.partition"
+                "          AND l.\"offset\" BETWEEN w.first AND w.last"
+                "       OFFSET 0) AS d"
+                " ORDER BY w.partition, d.\"offset\""},
 
     [STATEMENT_PAYMENTS] =
         {.name = "payments",
@@ -121,7 +125,7 @@ const struct pg_statement statements[STATEMENT_COUNT] = {
                 "     SET next_offset = GREATEST(p.next_offset, w.next_offset)"
                 "    FROM unnest($3::int4[], $4::int8[], $5::int8[])"
                 "         AS w(partition, epoch, next_offset)"
-                "   WHERE p.topic = $2::text"
+                "   WHERE p.topic = $2::text AND p.partition = ANY ($3::int4[])"
                 "     AND p.partition = w.partition AND p.epoch = w.epoch"
                 "  RETURNING 1)"
                 " SELECT postonce.must_hit(count(*), $1::int8, 'ZP001') FROM moved"},

@@ -8,7 +8,7 @@
 enum statement {
     /* round trip 1 */
     STATEMENT_BEGIN,
-    STATEMENT_FENCE,    /* topic, partitions, epochs → partition, next_offset */
+    STATEMENT_FENCE,    /* topic, partitions → partition, epoch, next_offset, locked */
     STATEMENT_ACCOUNTS, /* names, payment ids → the accounts, locked, in id order */
     STATEMENT_INBOX,    /* keys → ordinal, outcome, code, fingerprint, result */
     STATEMENT_LETTERS,  /* topic, partitions, firsts, lasts → partition, offset, … */

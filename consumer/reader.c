@@ -295,7 +295,8 @@ static bool claim(struct reader *reader, size_t count)
 static void claim_if_due(struct reader *reader)
 {
     size_t count = unclaimed(reader);
-    if (count == 0 || clock_monotonic_ms() < reader->claim_at_ms)
+    if (count == 0 || clock_monotonic_ms() < reader->claim_at_ms ||
+        pipeline_is_replying(reader->stage->pipeline))
         return;
     if (claim(reader, count))
         reader->claim_attempt = 0;

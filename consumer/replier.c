@@ -51,6 +51,8 @@ static bool become_ready(struct replier *replier)
     return reply_recover(replier->stage->settings->reply) == PORT_OK;
 }
 
+/* What became of a transaction that failed is settled before the lap ends: a new producer
+ * finishes or aborts what the old one left, and only then are committed offsets final. */
 static bool conclude(struct replier *replier, enum port_status status)
 {
     if (status == PORT_OK) {
@@ -59,6 +61,7 @@ static bool conclude(struct replier *replier, enum port_status status)
     }
     if (status == PORT_FENCED)
         note_fenced(replier);
+    become_ready(replier);
     pipeline_end_lap(replier->stage->pipeline, replier->lap, "kafka transaction failed");
     return false;
 }

@@ -1,6 +1,6 @@
-/* trouble_test.c: the worker where a retry is not the answer: poison, a stop, a topic or a
- * database that are not the ones we know (DESIGN §4, CONTRACT §2 Halt), a database that was
- * put back, and a transaction that arrives late. In memory, as worker_test.c. */
+/* trouble_test.c: the worker where a retry is not the answer: poison, a stop, a topic
+ * or a database that are not the ones we know (DESIGN §4, CONTRACT §2 Halt), a database
+ * that was put back, and a transaction that arrives late. In memory, as worker_test.c. */
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -96,7 +96,8 @@ static void check_poisoned(struct world *world)
     check_sound(world);
 }
 
-/* However large the batch, the same records are isolated, and the others are not touched. */
+/* However large the batch, the same records are isolated, and the others are not
+ * touched. */
 static void poisons(void)
 {
     static const size_t records[] = {1, 7, 1000};
@@ -223,7 +224,8 @@ static void check_answered_from(struct world *world, const int64_t *from)
     }
 }
 
-static void check_replays(struct world *world, const int64_t *from, struct run_setup setup)
+static void check_replays(struct world *world, const int64_t *from,
+                          struct run_setup setup)
 {
     char difference[RUN_DIFFERENCE_MAX] = "";
     world_new_pass(world);
@@ -263,10 +265,28 @@ static void empty_database(void)
     world_free(world);
 }
 
+/* While the worker runs: what it knows of the past is wrong all of a sudden. */
+static void setback_while_running(unsigned backup_at, struct run_setup setup)
+{
+    char difference[RUN_DIFFERENCE_MAX] = "";
+    struct world *world = new_world("a database that goes back while the worker runs");
+    world->setback =
+        (struct setback){.backup_at = backup_at, .restore_at = backup_at + 40};
+    check_end(world, setup);
+    CHECK_INT(world->setback.happened, 1);
+    (void)run_same_books(world, reference, difference);
+    CHECK_TEXT(difference, "");
+    world->setback.happened = 0; /* strict again */
+    world_rewind(world);
+    check_end(world, setup);
+    check_same(world, reference);
+    world_free(world);
+}
+
 /* --- late, and twice --- */
 
-/* The offsets of one transaction are on their way while the lap ends: the new lap must not
- * begin to read before they have arrived or cannot arrive any more. */
+/* The offsets of one transaction are on their way while the lap ends: the new lap must
+ * not begin to read before they have arrived or cannot arrive any more. */
 static void late_publish(unsigned number, struct run_setup setup)
 {
     struct world *world = new_world("a Kafka transaction that arrives late");
@@ -282,10 +302,9 @@ static void late_publish(unsigned number, struct run_setup setup)
 static void two_of_one_name(void)
 {
     struct world *world = new_world("fenced again and again");
-    world_add_fault(world, (struct fault){.call = CALL_PUBLISH,
-                                          .first = 2,
-                                          .times = 2,
-                                          .status = PORT_FENCED});
+    world_add_fault(
+        world, (struct fault){
+                   .call = CALL_PUBLISH, .first = 2, .times = 2, .status = PORT_FENCED});
     CHECK_INT(run_once(world, plain), EXIT_CODE_USAGE);
     check_sound(world);
     check_end(world, plain);
@@ -309,6 +328,10 @@ int main(void)
     restored_database(plain);
     restored_database(two);
     empty_database();
+    for (unsigned backup_at = 10; backup_at <= 100; backup_at += 30) {
+        setback_while_running(backup_at, plain);
+        setback_while_running(backup_at, two);
+    }
     two_of_one_name();
     for (unsigned number = 1; number <= 3; number++) {
         late_publish(number, plain);

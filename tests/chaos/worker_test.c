@@ -1,8 +1,9 @@
-/* worker_test.c: the whole worker against Kafka and Postgres in memory (tests/fakes). First
- * once without trouble: that is the reference. Then in a new world for each single call of
- * each port and each way it can end, and after each the whole topic again from its start.
- * What must hold at every moment is looked at by the fakes themselves (tests/fakes/checks.c).
- * Worlds are independent, so several are tried at once: most of a retry is waiting. */
+/* worker_test.c: the whole worker against Kafka and Postgres in memory (tests/fakes).
+ * First once without trouble: that is the reference. Then in a new world for each
+ * single call of each port and each way it can end, and after each the whole topic
+ * again from its start. What must hold at every moment is looked at by the fakes
+ * themselves (tests/fakes/checks.c). Worlds are independent, so several are tried at
+ * once: most of a retry is waiting. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -12,7 +13,7 @@
 #include "tests/fakes/workload.h"
 #include "tests/unit/test.h"
 
-enum { THREADS = 12, EVERY_CALL_UP_TO = 16, CALL_STEP = 5, CALLS_MAX = 400 };
+enum { THREADS = 12, EVERY_CALL_UP_TO = 16, CALL_STEP = 5, CALLS_MAX = 400, SEEDS = 60 };
 
 static struct world *reference;
 static const struct run_setup plain = {.posters = 1, .batch_records = 16};
@@ -28,8 +29,7 @@ static struct world *new_world(void)
 static bool survives(struct world *world, struct run_setup setup,
                      char difference[RUN_DIFFERENCE_MAX])
 {
-    if (!run_to_end(world, setup, difference) ||
-        !run_same(world, reference, difference))
+    if (!run_to_end(world, setup, difference) || !run_same(world, reference, difference))
         return false;
     world_rewind(world);
     return run_to_end(world, setup, difference) &&
@@ -52,12 +52,21 @@ struct sweep {
     unsigned cases, failures;
     char difference[RUN_DIFFERENCE_MAX]; /* of the first failure */
     unsigned number;
+    unsigned seed; /* instead of a sweep: one world with several faults */
 };
 
-#define ENDS(call_, status_) {.call = CALL_##call_, .status = PORT_##status_}
-#define ENDS_APPLIED(call_, status_) \
-    {.call = CALL_##call_, .status = PORT_##status_, .applied = true}
-#define ENDS_STOLEN(call_) {.call = CALL_##call_, .status = PORT_OK, .stolen = true}
+#define ENDS(call_, status_)                           \
+    {                                                  \
+        .call = CALL_##call_, .status = PORT_##status_ \
+    }
+#define ENDS_APPLIED(call_, status_)                                    \
+    {                                                                   \
+        .call = CALL_##call_, .status = PORT_##status_, .applied = true \
+    }
+#define ENDS_STOLEN(call_)                                      \
+    {                                                           \
+        .call = CALL_##call_, .status = PORT_OK, .stolen = true \
+    }
 
 static const struct fault faults[] = {
     ENDS(MARKS, RETRY),
@@ -112,8 +121,43 @@ static bool try_call(struct sweep *sweep, unsigned number)
     return fired;
 }
 
+/* The same seed gives the same numbers. */
+static unsigned next_random(uint64_t *state, unsigned bound)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (unsigned)(*state >> 33) % bound;
+}
+
+/* Two FENCED of the Kafka producer in a row end the worker for good, so they stay out. */
+static void add_random_fault(struct world *world, uint64_t *state)
+{
+    struct fault fault = faults[next_random(state, FAULTS)];
+    if (fault.status == PORT_FENCED && fault.call != CALL_LOOKUP &&
+        fault.call != CALL_COMMIT)
+        fault.status = PORT_RETRY;
+    fault.first = 1 + next_random(state, 12);
+    fault.times = 1 + next_random(state, 2);
+    world_add_fault(world, fault);
+}
+
+static void try_seed(struct sweep *sweep)
+{
+    uint64_t state = sweep->seed;
+    struct world *world = new_world();
+    for (size_t i = 0; i < WORLD_FAULTS_MAX; i++)
+        add_random_fault(world, &state);
+    sweep->cases = 1;
+    if (!survives(world, sweep->setup, sweep->difference) || world->early_ends > 0)
+        sweep->failures = 1;
+    world_free(world);
+}
+
 static void run_sweep(struct sweep *sweep)
 {
+    if (sweep->seed > 0) {
+        try_seed(sweep);
+        return;
+    }
     unsigned number = 1;
     while (number < CALLS_MAX && sweep->failures < 3 && try_call(sweep, number))
         number += number < EVERY_CALL_UP_TO ? 1 : CALL_STEP;
@@ -182,6 +226,25 @@ static void every_call(void)
     free(sweeps);
 }
 
+/* Several at once, here and there. */
+static void many_faults(void)
+{
+    struct sweep *sweeps = calloc(SEEDS, sizeof *sweeps);
+    MUST(sweeps != NULL);
+    for (unsigned i = 0; i < SEEDS; i++)
+        sweeps[i] = (struct sweep){.seed = i + 1,
+                                   .setup = {.posters = 1 + i % 2, .batch_records = 7}};
+    run_all(sweeps, SEEDS);
+    for (unsigned i = 0; i < SEEDS; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "several faults, seed %u", i + 1);
+        test_case(name);
+        CHECK_TEXT(sweeps[i].difference, "");
+        CHECK_INT(sweeps[i].failures, 0);
+    }
+    free(sweeps);
+}
+
 /* --- the reference, and other sizes --- */
 
 static void make_reference(void)
@@ -245,6 +308,7 @@ int main(void)
     sizes();
     group_events();
     every_call();
+    many_faults();
     world_free(reference);
     return test_end();
 }

@@ -1,7 +1,7 @@
-/* books.c: see books.h. A commit is judged completely before anything is written, in the
- * order of the real statements: inbox, dead letters, accounts, transfers, balances,
- * positions. Optimistic where Postgres locks rows: what moved between lookup and commit is
- * refused with RETRY, so that two posters meet more conflicts here, not fewer. */
+/* books.c: see books.h. A commit is judged completely before anything is written, in
+ * the order of the real statements: inbox, dead letters, accounts, transfers, balances,
+ * positions. Optimistic where Postgres locks rows: what moved between lookup and commit
+ * is refused with RETRY, so that two posters meet more conflicts here, not fewer. */
 #include "tests/fakes/books.h"
 
 #include <stdio.h>

@@ -1,13 +1,13 @@
-/* reply_fake.c: result topic, dead-letter topic and committed offsets of a world; a Kafka
- * transaction changes all three at once, or nothing. As with Kafka, offsets count only under
- * the membership that was read before the question whether they are stale. */
+/* reply_fake.c: result topic, dead-letter topic and committed offsets of a world; a
+ * Kafka transaction changes all three at once, or nothing. As with Kafka, offsets count
+ * only under the membership that was read before the question whether they are stale. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/must.h"
 #include "tests/fakes/world.h"
 
-enum { STALL_MS = 1000 };
+enum { STALL_MS = 300 };
 
 struct reply {
     struct world *world;
@@ -129,8 +129,8 @@ static void apply(struct world *world, const struct transaction *transaction)
         world_commit_offset(world, &transaction->offsets[i], true);
 }
 
-/* While the offsets are on their way, somebody else claims everything; the worker may have
- * begun a new lap by the time they arrive. */
+/* While the offsets are on their way, somebody else claims everything; the worker may
+ * have begun a new lap by the time they arrive. */
 static void stall(struct world *world)
 {
     for (size_t i = 0; i < world->books->position_count; i++)

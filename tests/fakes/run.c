@@ -161,7 +161,8 @@ static const struct published *find_answer(const struct topic *topic, unsigned p
     return NULL;
 }
 
-/* Each answer of the reference is there once; that there are no others, the count says. */
+/* Each answer of the reference is there once; that there are no others, the count
+ * says. */
 static bool same_topic(const struct world *world, const struct topic *got,
                        const struct topic *wanted, char difference[RUN_DIFFERENCE_MAX])
 {

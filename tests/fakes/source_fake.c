@@ -1,6 +1,7 @@
-/* source_fake.c: the command topic of a world, one record a poll, the attached partitions in
- * turn. Reads from exactly the attached offsets and tells each end once. The group asks
- * partitions back when the world's event says so, and gives them again after source_yield. */
+/* source_fake.c: the command topic of a world, one record a poll, the attached
+ * partitions in turn. Reads from exactly the attached offsets and tells each end once.
+ * The group asks partitions back when the world's event says so, and gives them again
+ * after source_yield. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,7 +116,8 @@ bool source_is_lost(struct source *source)
 
 /* --- delivery --- */
 
-static void fill(struct source *source, const struct logged *logged, struct record *record)
+static void fill(struct source *source, const struct logged *logged,
+                 struct record *record)
 {
     struct origin *origin = malloc(sizeof *origin);
     MUST(origin != NULL);
@@ -158,8 +160,9 @@ static enum source_event deliver(struct source *source, const struct logged *log
     fill(source, logged, record);
     source->lanes[record->partition].position = logged->offset + 1;
     world->origins_out++;
-    world->delivered++;
-    if (world->event.event != SOURCE_NOTHING && world->delivered >= world->event.delivered)
+    world_count_delivered(world);
+    if (world->event.event != SOURCE_NOTHING &&
+        world->delivered >= world->event.delivered)
         ask_back(source, &world->event);
     return SOURCE_RECORD;
 }
@@ -207,7 +210,8 @@ static enum source_event next_event(struct source *source, struct record *record
 }
 
 /* Nothing to tell: waits for something to be published, for a moment. */
-enum source_event source_poll(struct source *source, int timeout_ms, struct record *record)
+enum source_event source_poll(struct source *source, int timeout_ms,
+                              struct record *record)
 {
     struct world *world = source->world;
     world_lock(world);
@@ -250,15 +254,15 @@ static void attach_one(struct source *source, const struct attachment *attachmen
 {
     struct lane *lane = &source->lanes[attachment->partition];
     if (!lane->owned || lane->attached)
-        world_violation(source->world, "partition %d is attached %s", attachment->partition,
-                        lane->owned ? "twice" : "and not owned");
+        world_violation(source->world, "partition %d is attached %s",
+                        attachment->partition, lane->owned ? "twice" : "and not owned");
     lane->attached = true;
     lane->end_told = lane->out_of_range = false;
     lane->position = attachment->offset;
 }
 
-enum port_status source_attach(struct source *source, const struct attachment *attachments,
-                               size_t count)
+enum port_status source_attach(struct source *source,
+                               const struct attachment *attachments, size_t count)
 {
     struct world *world = source->world;
     world_lock(world);

@@ -1,5 +1,6 @@
-/* store_fake.c: the books of a world behind store.h. What a lookup hands out lives in memory
- * of its own, freed by the next lookup, so that a sanitizer sees who keeps it for longer. */
+/* store_fake.c: the books of a world behind store.h. What a lookup hands out lives in
+ * memory of its own, freed by the next lookup, so that a sanitizer sees who keeps it
+ * for longer. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,8 @@
 struct store {
     struct world *world;
     bool in_transaction;
-    char *kept; /* the results of the last lookup */
+    unsigned setbacks; /* seen when the transaction began: it does not outlive one */
+    char *kept;        /* the results of the last lookup */
     char fault[BOOKS_FAULT_MAX];
 };
 
@@ -131,6 +133,7 @@ static enum port_status look_up(struct store *store, struct posting *posting)
     if (fault != NULL && fault->status != PORT_OK)
         return fault->status;
     enum port_status status = books_lookup(store->world->books, posting);
+    store->setbacks = store->world->setback.happened;
     if (status == PORT_OK)
         keep_results(store, posting);
     return status;
@@ -188,6 +191,8 @@ static enum port_status commit(struct store *store, const struct posting *postin
         steal(world->books);
     if (fault != NULL && fault->status != PORT_OK && !fault->applied)
         return fault->status;
+    if (store->setbacks != world->setback.happened)
+        return PORT_RETRY;
     if (refuses(world, posting))
         return PORT_REFUSED;
     check_first_offsets(world, posting);

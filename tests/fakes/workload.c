@@ -1,5 +1,5 @@
-/* workload.c: see workload.h. Each group of commands is written for one partition, with that
- * partition's own accounts and keys. */
+/* workload.c: see workload.h. Each group of commands is written for one partition, with
+ * that partition's own accounts and keys. */
 #include "tests/fakes/workload.h"
 
 #include <stdarg.h>
@@ -170,7 +170,10 @@ static void give_back(struct writer *writer)
 static void share(struct writer *writer)
 {
     for (int i = 0; i < 3; i++)
-        put(writer, i == 0 ? "sink-0" : i == 1 ? "sink-1" : "sink-2",
+        put(writer,
+            i == 0   ? "sink-0"
+            : i == 1 ? "sink-1"
+                     : "sink-2",
             "{\"operation\":\"transfer\",\"client\":\"shop\",\"source\":\"a%d-%d\","
             "\"destination\":\"sink\",\"amount\":0.5,\"currency\":\"USD\","
             "\"reference\":\"order %d\"}",
@@ -210,7 +213,8 @@ static void open_shared(struct world *world)
 void workload_fill(struct world *world)
 {
     static void (*const parts[])(struct writer *) = {
-        open_all, pay_in, turn, be_refused, be_in_conflict, be_malformed, give_back, share};
+        open_all,       pay_in,       turn,      be_refused,
+        be_in_conflict, be_malformed, give_back, share};
     open_shared(world);
     for (int i = 0; i < POOLS / 2; i++)
         put_pool(world, i);

@@ -1,6 +1,7 @@
-/* workload.h: about 150 commands over three partitions, of every kind and with every kind of
- * trouble. The order between partitions does not matter to the books: accounts that are
- * debited are credited from their own partition only, and what is shared has no limit. */
+/* workload.h: about 150 commands over three partitions, of every kind and with every
+ * kind of trouble. The order between partitions does not matter to the books: accounts
+ * that are debited are credited from their own partition only, and what is shared has
+ * no limit. */
 #ifndef TESTS_FAKES_WORKLOAD_H
 #define TESTS_FAKES_WORKLOAD_H
 

@@ -1,5 +1,5 @@
-/* world.c: the life of a world: its log, its group, the faults that wait for their call, and
- * what is noted when something does not hold. See world.h. */
+/* world.c: the life of a world: its log, its group, the faults that wait for their
+ * call, and what is noted when something does not hold. See world.h. */
 #include "tests/fakes/world.h"
 
 #include <stdarg.h>
@@ -14,10 +14,9 @@
 
 enum { FIRST_TIMESTAMP_MS = 1000000 };
 
-static const char *const call_names[CALL_COUNT] = {
-    [CALL_ANY] = "any call",
+static const char *const call_names[CALL_COUNT] = {[CALL_ANY] = "any call",
 #define X(suffix, name) [CALL_##suffix] = #name,
-    CALLS(X)
+                                                   CALLS(X)
 #undef X
 };
 
@@ -67,6 +66,7 @@ void world_free(struct world *world)
     for (int i = 0; i < WORLD_PARTITIONS; i++)
         free(world->logs[i].records);
     free(world->books);
+    free(world->setback.backup);
     free(world->results.messages);
     free(world->letters.messages);
     pthread_cond_destroy(&world->changed);
@@ -197,9 +197,26 @@ void world_violation(struct world *world, const char *format, ...)
 bool world_should_stop(struct world *world)
 {
     world_lock(world);
-    bool stop = world->stop_at_delivered > 0 && world->delivered >= world->stop_at_delivered;
+    bool stop =
+        world->stop_at_delivered > 0 && world->delivered >= world->stop_at_delivered;
     world_unlock(world);
     return stop;
+}
+
+void world_count_delivered(struct world *world)
+{
+    struct setback *setback = &world->setback;
+    world->delivered++;
+    if (setback->backup_at > 0 && setback->backup == NULL &&
+        world->delivered >= setback->backup_at) {
+        setback->backup = room_for(1, sizeof *setback->backup);
+        *setback->backup = *world->books;
+    }
+    if (setback->restore_at > 0 && setback->happened == 0 &&
+        world->delivered >= setback->restore_at) {
+        *world->books = *setback->backup;
+        setback->happened = 1;
+    }
 }
 
 /* --- the group --- */
@@ -227,8 +244,10 @@ bool world_is_at_end(struct world *world)
     bool at_end = true;
     for (int i = 0; i < WORLD_PARTITIONS; i++) {
         const struct partition_log *log = &world->logs[i];
-        int64_t end = log->count == 0 ? log->log_start : log->records[log->count - 1].offset + 1;
-        at_end = at_end && world->group.has_committed[i] && world->group.committed[i] >= end;
+        int64_t end =
+            log->count == 0 ? log->log_start : log->records[log->count - 1].offset + 1;
+        at_end =
+            at_end && world->group.has_committed[i] && world->group.committed[i] >= end;
     }
     world_unlock(world);
     return at_end;
@@ -240,12 +259,15 @@ void world_commit_offset(struct world *world, const struct next_offset *next,
     int32_t partition = next->partition;
     struct group *group = &world->group;
     int64_t before = group->committed[partition];
+    if (world->setback.happened > 0)
+        only_offsets =
+            true; /* what was answered above the restored books is answered again */
     if (!only_offsets && !group->has_committed[partition])
         world_violation(world, "partition %d: answers before any committed offset",
                         partition);
     else if (!only_offsets && next->offset < before)
-        world_violation(world, "partition %d: committed offset went back to %lld", partition,
-                        (long long)next->offset);
+        world_violation(world, "partition %d: committed offset went back to %lld",
+                        partition, (long long)next->offset);
     group->has_committed[partition] = true;
     group->committed[partition] = next->offset;
     check_committed(world, partition);

@@ -1,10 +1,11 @@
-/* world.h: Kafka and Postgres in memory, for the worker's ports (source_fake.c, store_fake.c,
- * reply_fake.c) and for the tests, which build a world, break it and look at it.
+/* world.h: Kafka and Postgres in memory, for the worker's ports (source_fake.c,
+ * store_fake.c, reply_fake.c) and for the tests, which build a world, break it and look
+ * at it.
  *
- * One mutex guards everything. A world never decides anything about money: it stores what it
- * is told, atomically, refuses what a constraint of the schema would refuse, and checks at
- * every change what must hold at every moment (checks.c). What does not hold is noted as a
- * *violation*: the first sentence is kept, all are counted. */
+ * One mutex guards everything. A world never decides anything about money: it stores
+ * what it is told, atomically, refuses what a constraint of the schema would refuse,
+ * and checks at every change what must hold at every moment (checks.c). What does not
+ * hold is noted as a *violation*: the first sentence is kept, all are counted. */
 #ifndef TESTS_FAKES_WORLD_H
 #define TESTS_FAKES_WORLD_H
 
@@ -117,6 +118,13 @@ struct group_event {
     int32_t partition;
 };
 
+/* The database as it was at `backup_at` delivered records comes back at `restore_at`. */
+struct setback {
+    unsigned backup_at, restore_at; /* 0: not */
+    struct books *backup;
+    unsigned happened; /* from then on offsets may be ahead of the database */
+};
+
 struct world {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -131,9 +139,10 @@ struct world {
     unsigned calls[CALL_COUNT];
     unsigned fired;
     struct group_event event;
+    struct setback setback;
     char poison[WORLD_POISON_MAX][COMMAND_KEY_MAX + 1]; /* keys the database refuses */
     size_t poison_count;
-    bool poison_in_letters; /* … even as a dead letter */
+    bool poison_in_letters;   /* … even as a dead letter */
     unsigned attached_count;  /* successful source_attach calls */
     unsigned published_count; /* transactions that became visible */
     unsigned delivered;
@@ -158,26 +167,30 @@ void world_skip_offset(struct world *world, int32_t partition);
 const struct logged *world_find(const struct world *world, int32_t partition,
                                 int64_t offset);
 
+/* One more record is delivered; under the mutex. */
+void world_count_delivered(struct world *world);
 void world_add_fault(struct world *world, struct fault fault);
 /* Counts the call; the fault that it meets, or NULL. Under the mutex. */
 const struct fault *world_call(struct world *world, enum call call);
 __attribute__((format(printf, 2, 3))) void world_violation(struct world *world,
                                                            const char *format, ...);
 
-/* The group's offsets back to the log's start; answers are counted anew (a new *pass*). */
+/* The group's offsets back to the log's start; answers are counted anew (a new
+ * *pass*). */
 void world_rewind(struct world *world);
 /* Answers from here on are counted anew. */
 void world_new_pass(struct world *world);
 /* Every committed offset has passed the last record. */
 bool world_is_at_end(struct world *world);
 bool world_should_stop(struct world *world);
-/* Changes something; waits until `*counter` is not `value` any more, or wait_ms are over. */
+/* Changes something; waits until `*counter` is not `value` any more, or wait_ms are
+ * over. */
 void world_changed(struct world *world);
 void world_wait_beyond(struct world *world, const unsigned *counter, unsigned value,
                        int64_t wait_ms);
 
-/* Commits an offset for the group; under the mutex. `only_offsets`: without answers, which is
- * how a start is fixed, also a smaller one when the database was put back. */
+/* Commits an offset for the group; under the mutex. `only_offsets`: without answers,
+ * which is how a start is fixed, also a smaller one when the database was put back. */
 void world_commit_offset(struct world *world, const struct next_offset *next,
                          bool only_offsets);
 
