@@ -1,5 +1,5 @@
-/* postonce_fault.c: see postonce_fault.h. Owns the names and meanings of the errors, which
- * come from the one list in postonce.h. Never sees a payload. */
+/* postonce_fault.c: see postonce_fault.h. Owns the names and meanings of the errors,
+ * which come from the one list in postonce.h. Never sees a payload. */
 #include "producer/postonce_fault.h"
 
 #include <stdarg.h>
@@ -26,7 +26,8 @@ const char *postonce_error_name(enum postonce_error error)
 
 const char *postonce_error_meaning(enum postonce_error error)
 {
-    return is_known(error) ? errors[error].meaning : "an error this version does not know";
+    return is_known(error) ? errors[error].meaning
+                           : "an error this version does not know";
 }
 
 enum postonce_error postonce_fault_set(struct postonce_fault *fault,
@@ -48,8 +49,8 @@ enum postonce_error postonce_fault_set(struct postonce_fault *fault,
     return error;
 }
 
-enum postonce_error postonce_fault_setting(struct postonce_fault *fault, const char *setting,
-                                           const char *reason)
+enum postonce_error postonce_fault_setting(struct postonce_fault *fault,
+                                           const char *setting, const char *reason)
 {
     postonce_fault_set(fault, POSTONCE_SETTING_INVALID, "%s: %s", setting, reason);
     if (fault != NULL)

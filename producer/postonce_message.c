@@ -1,10 +1,12 @@
-/* postonce_message.c: from a command struct or JSON text to a message (postonce_message.h).
+/* postonce_message.c: from a command struct or JSON text to a message
+ * (postonce_message.h).
  *
- * The only file of the producer that knows JSON. It reads no more of a command than sending
- * needs: that it is an object, the `idempotency_key` in it, and the name that becomes the
- * record key. JSON text goes out byte for byte as it came, the `idempotency_key` included:
- * key and header are equal then, which the contract allows, and nothing that a rewriting
- * could change (numbers, order, escapes) is touched. Faults tell positions, not payload. */
+ * The only file of the producer that knows JSON. It reads no more of a command than
+ * sending needs: that it is an object, the `idempotency_key` in it, and the name that
+ * becomes the record key. JSON text goes out byte for byte as it came, the
+ * `idempotency_key` included: key and header are equal then, which the contract allows,
+ * and nothing that a rewriting could change (numbers, order, escapes) is touched. Faults
+ * tell positions, not payload. */
 #include "producer/postonce_message.h"
 
 #include <stdlib.h>
@@ -38,7 +40,8 @@ static enum postonce_error take_key(struct postonce_message *message, const char
 
 /* The `idempotency_key` inside the JSON, if there is one. */
 static enum postonce_error take_inner_key(struct postonce_message *message,
-                                          const json_t *object, struct postonce_fault *fault)
+                                          const json_t *object,
+                                          struct postonce_fault *fault)
 {
     const json_t *inner = json_object_get(object, "idempotency_key");
     if (inner == NULL)
@@ -49,8 +52,8 @@ static enum postonce_error take_inner_key(struct postonce_message *message,
     return take_key(message, json_string_value(inner), json_string_length(inner), fault);
 }
 
-/* Settles the key: the one given, which must not contradict the one inside; the one inside;
- * or a new one. */
+/* Settles the key: the one given, which must not contradict the one inside; the one
+ * inside; or a new one. */
 static enum postonce_error settle_key(struct postonce_message *message,
                                       const struct postonce_input *input,
                                       struct postonce_fault *fault)
@@ -95,8 +98,8 @@ static const json_t *find_record_key(const json_t *object)
     return first;
 }
 
-/* What can be no account's name and no payment's id makes no record key: the consumer will
- * refuse the command, whatever partition it lands in. */
+/* What can be no account's name and no payment's id makes no record key: the consumer
+ * will refuse the command, whatever partition it lands in. */
 static void take_record_key(struct postonce_message *message, const json_t *object)
 {
     const json_t *field = find_record_key(object);
@@ -132,7 +135,8 @@ static const char *reason_of(const json_error_t *error)
 static json_t *read_object(const char *json, size_t size, struct postonce_fault *fault)
 {
     json_error_t error;
-    json_t *object = json_loadb(json, size, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
+    json_t *object =
+        json_loadb(json, size, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
     if (object == NULL && json_error_code(&error) == json_error_out_of_memory) {
         postonce_fault_set(fault, POSTONCE_NO_MEMORY, NULL);
     } else if (object == NULL) {
@@ -158,7 +162,8 @@ static enum postonce_error put_field(json_t *object, const char *name, const cha
                               "the field %s is not valid UTF-8", name);
 }
 
-static enum postonce_error put_fields(json_t *object, const struct postonce_command *command,
+static enum postonce_error put_fields(json_t *object,
+                                      const struct postonce_command *command,
                                       struct postonce_fault *fault)
 {
     const struct {
@@ -271,7 +276,8 @@ struct postonce_message *postonce_message_new(const struct postonce_input *input
         return from_command(input, fault);
     if (input->json != NULL)
         return from_json(input, fault);
-    postonce_fault_set(fault, POSTONCE_COMMAND_INVALID, "there is neither command nor JSON");
+    postonce_fault_set(fault, POSTONCE_COMMAND_INVALID,
+                       "there is neither command nor JSON");
     return NULL;
 }
 

@@ -1,9 +1,9 @@
 /* postonce_producer.c: the idempotent producer behind postonce.h.
  *
- * The only file of the library that knows librdkafka. Owns the handle, the topic and the last
- * thing that went wrong on the way to Kafka; promises exactly one callback for each command
- * that a send took, also when the producer is closed over it. Never calls back from a send,
- * so that a caller may hold its own locks there. */
+ * The only file of the library that knows librdkafka. Owns the handle, the topic and the
+ * last thing that went wrong on the way to Kafka; promises exactly one callback for each
+ * command that a send took, also when the producer is closed over it. Never calls back
+ * from a send, so that a caller may hold its own locks there. */
 #include "producer/postonce.h"
 
 #include <pthread.h>
@@ -82,8 +82,8 @@ static enum postonce_error set_all(rd_kafka_conf_t *conf,
 {
     char text[REASON_SIZE];
     for (size_t i = 0; i < count; i++) {
-        if (rd_kafka_conf_set(conf, settings[i].name, settings[i].value, text, sizeof text) !=
-            RD_KAFKA_CONF_OK)
+        if (rd_kafka_conf_set(conf, settings[i].name, settings[i].value, text,
+                              sizeof text) != RD_KAFKA_CONF_OK)
             return postonce_fault_setting(fault, settings[i].name, text);
     }
     return POSTONCE_OK;
@@ -97,8 +97,9 @@ static enum postonce_error set_options(rd_kafka_conf_t *conf,
         const char *name = options->settings[i].name;
         if (is_forbidden(name))
             return postonce_fault_setting(
-                fault, name, "postonce sets this itself: that nothing is lost or doubled on "
-                             "the way to Kafka depends on it");
+                fault, name,
+                "postonce sets this itself: that nothing is lost or doubled on "
+                "the way to Kafka depends on it");
     }
     enum postonce_error error = set_all(conf, defaults, COUNT_OF(defaults), fault);
     if (error == POSTONCE_OK)
@@ -259,7 +260,8 @@ enum postonce_error postonce_close(struct postonce_producer *producer, int timeo
         return POSTONCE_OK;
     enum postonce_error error = postonce_flush(producer, timeout_ms);
     if (error != POSTONCE_OK) {
-        rd_kafka_purge(producer->handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_purge(producer->handle,
+                       RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_flush(producer->handle, PURGE_WAIT_MS);
     }
     destroy(producer);
@@ -273,8 +275,8 @@ static enum postonce_error fatal_fault(struct postonce_producer *producer,
 {
     char text[REASON_SIZE] = "";
     rd_kafka_fatal_error(producer->handle, text, sizeof text);
-    return postonce_fault_set(fault, POSTONCE_FATAL, "the producer is no longer usable: %s",
-                              text);
+    return postonce_fault_set(fault, POSTONCE_FATAL,
+                              "the producer is no longer usable: %s", text);
 }
 
 static enum postonce_error unreachable_fault(struct postonce_producer *producer,
@@ -302,8 +304,8 @@ static enum postonce_error topic_verdict(const struct rd_kafka_metadata_topic *t
         return postonce_fault_set(fault, POSTONCE_TOPIC_MISSING, "the topic %s: %s",
                                   topic->topic, rd_kafka_err2str(topic->err));
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-        return postonce_fault_set(fault, POSTONCE_REFUSED, "the topic %s: %s", topic->topic,
-                                  rd_kafka_err2str(topic->err));
+        return postonce_fault_set(fault, POSTONCE_REFUSED, "the topic %s: %s",
+                                  topic->topic, rd_kafka_err2str(topic->err));
     default: /* no leader just now: it will have one again */
         return POSTONCE_OK;
     }
@@ -327,7 +329,8 @@ enum postonce_error postonce_check(struct postonce_producer *producer, int timeo
 /* ---- Send ---- */
 
 static enum postonce_error send_fault(struct postonce_producer *producer,
-                                      rd_kafka_resp_err_t error, struct postonce_fault *fault)
+                                      rd_kafka_resp_err_t error,
+                                      struct postonce_fault *fault)
 {
     switch ((int)error) {
     case RD_KAFKA_RESP_ERR__QUEUE_FULL:
@@ -349,8 +352,8 @@ static enum postonce_error send_fault(struct postonce_producer *producer,
 }
 
 enum postonce_error postonce_send_message(struct postonce_producer *producer,
-                                          const struct postonce_message *message, void *user,
-                                          struct postonce_fault *fault)
+                                          const struct postonce_message *message,
+                                          void *user, struct postonce_fault *fault)
 {
     const rd_kafka_vu_t fields[] = {
         {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = producer->topic},
@@ -373,7 +376,8 @@ enum postonce_error postonce_send_message(struct postonce_producer *producer,
 
 enum postonce_error postonce_send(struct postonce_producer *producer,
                                   const struct postonce_input *input,
-                                  char key[POSTONCE_KEY_SIZE], struct postonce_fault *fault)
+                                  char key[POSTONCE_KEY_SIZE],
+                                  struct postonce_fault *fault)
 {
     struct postonce_fault own;
     if (fault == NULL)
@@ -383,7 +387,8 @@ enum postonce_error postonce_send(struct postonce_producer *producer,
         return fault->error;
     if (key != NULL)
         memcpy(key, message->key, message->key_size + 1);
-    enum postonce_error error = postonce_send_message(producer, message, input->user, fault);
+    enum postonce_error error =
+        postonce_send_message(producer, message, input->user, fault);
     postonce_message_free(message);
     return error;
 }

@@ -1,5 +1,5 @@
-/* postonce_send.c: postonce-send, the command line of libpostonce (CONTRACT §6). Reads the
- * options and the configuration, prints help, and hands over to run(). */
+/* postonce_send.c: postonce-send, the command line of libpostonce (CONTRACT §6). Reads
+ * the options and the configuration, prints help, and hands over to run(). */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +26,8 @@ static const struct argument_option options[] = {
      .value_name = "NAME=VALUE",
      .help = "Set one configuration value; stronger than environment and file."},
     {.name = "await",
-     .help = "Wait for the results and print them, one a line, in the order of the input."},
+     .help =
+         "Wait for the results and print them, one a line, in the order of the input."},
     {.name = "timeout",
      .kind = ARGUMENT_INTEGER,
      .least = 1,
@@ -34,8 +35,9 @@ static const struct argument_option options[] = {
      .value_name = "SECONDS",
      .help = "With --await: how long to wait for each result after delivery; 60."},
     {.name = "generate-keys",
-     .help = "Give a line without a key a new UUIDv7, and print each key before it is sent "
-             "(to stdout; with --await to stderr)."},
+     .help =
+         "Give a line without a key a new UUIDv7, and print each key before it is sent "
+         "(to stdout; with --await to stderr)."},
     {.name = "help", .help = "Print this."},
     {.name = "version", .help = "Print the version."},
     {0}};
@@ -48,19 +50,24 @@ static int print_help(void)
     fputs("postonce-send [-c FILE] [-X name=value]... [--await] [--timeout SECONDS]\n"
           "              [--generate-keys] [FILE]\n"
           "\n"
-          "Sends payment commands to Kafka, one JSON object a line, from FILE or stdin. The\n"
-          "idempotency key of a line is its field `idempotency_key`. A line that is no object,\n"
-          "or has no valid key, is named on stderr and the rest goes on. Sending a line again\n"
+          "Sends payment commands to Kafka, one JSON object a line, from FILE or stdin. "
+          "The\n"
+          "idempotency key of a line is its field `idempotency_key`. A line that is no "
+          "object,\n"
+          "or has no valid key, is named on stderr and the rest goes on. Sending a line "
+          "again\n"
           "with the same key is always safe.\n"
           "\n",
           stdout);
     arguments_print_help(options, stdout);
     fputs("\n"
           "Configuration: kafka.NAME (any property of librdkafka), topics.commands,\n"
-          "topics.results, log.level, log.format; also as POSTONCE_... in the environment.\n"
+          "topics.results, log.level, log.format; also as POSTONCE_... in the "
+          "environment.\n"
           "`postonce config` prints what is in effect.\n"
           "\n"
-          "Exit code: 0 all delivered (with --await: and answered), 1 some not, each named on\n"
+          "Exit code: 0 all delivered (with --await: and answered), 1 some not, each "
+          "named on\n"
           "stderr, 2 wrong usage or configuration, 69 Kafka could not be reached.\n",
           stdout);
     return fflush(stdout) == 0 ? EXIT_CODE_DONE : EXIT_CODE_FINDINGS;
@@ -127,7 +134,8 @@ int main(int argc, char **argv)
 {
     struct arguments arguments;
     stop_install(); /* before librdkafka's threads exist */
-    arguments_init(&arguments, argc > 0 ? (size_t)argc - 1 : 0, (const char *const *)argv + 1);
+    arguments_init(&arguments, argc > 0 ? (size_t)argc - 1 : 0,
+                   (const char *const *)argv + 1);
     bool is_parsed = arguments_parse(&arguments, &table);
     if (is_parsed && arguments_has(&arguments, "help"))
         return print_help();

@@ -1,6 +1,6 @@
-/* postonce_send_answers.c: see postonce_send_answers.h. Owns every answer until it is taken:
- * all of them in one list in the order of their lines, and those that wait for something in
- * one hash table each, so that nothing depends on how many are under way. */
+/* postonce_send_answers.c: see postonce_send_answers.h. Owns every answer until it is
+ * taken: all of them in one list in the order of their lines, and those that wait for
+ * something in one hash table each, so that nothing depends on how many are under way. */
 #include "producer/postonce_send_answers.h"
 
 #include <stdlib.h>
@@ -210,7 +210,8 @@ static void unlink_answer(struct answers *answers, struct answer *answer)
     answers->count--;
 }
 
-static struct answer *find_early(const struct answers *answers, const struct answer *wanted)
+static struct answer *find_early(const struct answers *answers,
+                                 const struct answer *wanted)
 {
     size_t key_size = strlen(wanted->key);
     struct answer *early = *bucket_of(&answers->early, wanted->hash);
@@ -324,7 +325,8 @@ struct answer *answers_take(struct answers *answers, int64_t delivered_ms)
     if (answer->state != ANSWERED) {
         if (answer->delivered_ms > delivered_ms)
             return NULL;
-        table_remove(answer->state == PLACED ? &answers->by_place : &answers->by_key, answer);
+        table_remove(answer->state == PLACED ? &answers->by_place : &answers->by_key,
+                     answer);
     }
     unlink_answer(answers, answer);
     return answer;

@@ -1,9 +1,10 @@
-/* postonce_send_answers.h: which result answers which line. Memory only, no I/O, no clock.
+/* postonce_send_answers.h: which result answers which line. Memory only, no I/O, no
+ * clock.
  *
- * A result belongs to the command whose record it names (partition and offset, known from the
- * delivery report), so that two lines with one key get each its own. A result may overtake
- * the delivery report; it is kept then, if its key is that of a command under way. Answers
- * are taken out in the order in which the lines were added. One thread only. */
+ * A result belongs to the command whose record it names (partition and offset, known from
+ * the delivery report), so that two lines with one key get each its own. A result may
+ * overtake the delivery report; it is kept then, if its key is that of a command under
+ * way. Answers are taken out in the order in which the lines were added. One thread. */
 #ifndef PRODUCER_POSTONCE_SEND_ANSWERS_H
 #define PRODUCER_POSTONCE_SEND_ANSWERS_H
 
@@ -43,9 +44,10 @@ struct answers *answers_new(void);
 void answers_free(struct answers *answers); /* NULL is fine; frees what was not taken */
 
 /* A line about to be sent. The answer stays ours until it is taken. Copies the key. */
-struct answer *answers_add(struct answers *answers, uint64_t line_number, const char *key);
-/* Its record is there. Offset below 0: the broker did not tell it; the next result with its
- * key and partition that belongs to nothing else is its own then. */
+struct answer *answers_add(struct answers *answers, uint64_t line_number,
+                           const char *key);
+/* Its record is there. Offset below 0: the broker did not tell it; the next result with
+ * its key and partition that belongs to nothing else is its own then. */
 void answers_delivered(struct answers *answers, struct answer *answer, int32_t partition,
                        int64_t offset, int64_t now_ms);
 /* It will have no result: forgets and frees it. */

@@ -1,6 +1,6 @@
-/* postonce_send_lines.c: see postonce_send_lines.h. Owns the descriptor and one buffer that a
- * longest line and one read fit into; lines are handed out in place, never copied. What is
- * longer is thrown away as it comes in, up to its end. */
+/* postonce_send_lines.c: see postonce_send_lines.h. Owns the descriptor and one buffer
+ * that a longest line and one read fit into; lines are handed out in place, never copied.
+ * What is longer is thrown away as it comes in, up to its end. */
 #include "producer/postonce_send_lines.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
-/* postonce_send_lines.h: the input of postonce-send, one line at a time, in bounded memory.
+/* postonce_send_lines.h: the input of postonce-send, one line at a time, in bounded
+ * memory.
  *
- * A line ends with LF or CR LF, the last one also with the end of the input. Lines of white
- * space only are skipped, but counted. Never waits longer than it is told to, so that the
- * program can look after deliveries while a pipe is silent. */
+ * A line ends with LF or CR LF, the last one also with the end of the input. Lines of
+ * white space only are skipped, but counted. Never waits longer than it is told to, so
+ * that the program can look after deliveries while a pipe is silent. */
 #ifndef PRODUCER_POSTONCE_SEND_LINES_H
 #define PRODUCER_POSTONCE_SEND_LINES_H
 

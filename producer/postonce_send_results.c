@@ -32,17 +32,15 @@ struct setting {
 };
 
 static const struct setting defaults[] = {
-    {"client.id", "postonce-send"},        {"fetch.wait.max.ms", "100"},
+    {"client.id", "postonce-send"},         {"fetch.wait.max.ms", "100"},
     {"queued.max.messages.kbytes", "8192"}, {"fetch.error.backoff.ms", "100"},
-    {"socket.nagle.disable", "true"},      {"socket.keepalive.enable", "true"},
-    {"reconnect.backoff.ms", "50"},        {"reconnect.backoff.max.ms", "1000"},
+    {"socket.nagle.disable", "true"},       {"socket.keepalive.enable", "true"},
+    {"reconnect.backoff.ms", "50"},         {"reconnect.backoff.max.ms", "1000"},
 };
 
 static const struct setting guarantee[] = {
-    {"isolation.level", "read_committed"},
-    {"enable.auto.commit", "false"},
-    {"enable.auto.offset.store", "false"},
-    {"auto.offset.reset", "error"},
+    {"isolation.level", "read_committed"}, {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
     {"allow.auto.create.topics", "false"},
 };
 
@@ -114,13 +112,15 @@ static bool topic_fault(struct results_fault *fault, const char *topic,
     switch ((int)error) {
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
         return fail(fault, EXIT_CODE_USAGE,
-                    "topics.results: the topic %s does not exist; --await needs it", topic);
+                    "topics.results: the topic %s does not exist; --await needs it",
+                    topic);
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
         return fail(fault, EXIT_CODE_USAGE, "topics.results: the topic %s: %s", topic,
                     rd_kafka_err2str(error));
     default:
-        return fail(fault, EXIT_CODE_UNREACHABLE, "the result topic %s cannot be read: %s",
-                    topic, rd_kafka_err2str(error));
+        return fail(fault, EXIT_CODE_UNREACHABLE,
+                    "the result topic %s cannot be read: %s", topic,
+                    rd_kafka_err2str(error));
     }
 }
 
@@ -128,8 +128,8 @@ static bool count_partitions(struct results *results, int32_t *count,
                              struct results_fault *fault)
 {
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t error = rd_kafka_metadata(results->handle, 0, results->topic,
-                                                  &metadata, OPEN_TIMEOUT_MS);
+    rd_kafka_resp_err_t error =
+        rd_kafka_metadata(results->handle, 0, results->topic, &metadata, OPEN_TIMEOUT_MS);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
         error = metadata->topics[0].err;
         *count = metadata->topics[0].partition_cnt;
@@ -139,8 +139,8 @@ static bool count_partitions(struct results *results, int32_t *count,
            topic_fault(fault, rd_kafka_topic_name(results->topic), error);
 }
 
-/* Asks for the end before it starts: "start at the end" would be settled later, by a thread
- * of librdkafka, and could miss the first results. */
+/* Asks for the end before it starts: "start at the end" would be settled later, by a
+ * thread of librdkafka, and could miss the first results. */
 static bool start_partition(struct results *results, int32_t partition,
                             struct results_fault *fault)
 {
@@ -210,7 +210,8 @@ void results_close(struct results *results)
     free(results);
 }
 
-static bool header_is(const rd_kafka_headers_t *headers, const char *name, const char *want)
+static bool header_is(const rd_kafka_headers_t *headers, const char *name,
+                      const char *want)
 {
     const void *value = NULL;
     size_t size = 0;
@@ -219,7 +220,8 @@ static bool header_is(const rd_kafka_headers_t *headers, const char *name, const
            value != NULL && size == strlen(want) && memcmp(value, want, size) == 0;
 }
 
-static bool header_number(const rd_kafka_headers_t *headers, const char *name, int64_t *number)
+static bool header_number(const rd_kafka_headers_t *headers, const char *name,
+                          int64_t *number)
 {
     const void *value = NULL;
     size_t size = 0;
@@ -238,7 +240,8 @@ static bool read_record(const struct results *results, struct answers_result *re
         rd_kafka_message_headers(record, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
         !header_is(headers, "command-topic", results->command_topic) ||
         !header_number(headers, "command-partition", &partition) ||
-        partition > INT32_MAX || !header_number(headers, "command-offset", &result->offset))
+        partition > INT32_MAX ||
+        !header_number(headers, "command-offset", &result->offset))
         return false;
     result->partition = (int32_t)partition;
     result->key = record->key;
@@ -251,8 +254,9 @@ static bool read_record(const struct results *results, struct answers_result *re
 static void note_trouble(struct results *results)
 {
     results->has_trouble = true;
-    snprintf(results->trouble, sizeof results->trouble, "partition %d of the result topic: %s",
-             (int)results->record->partition, rd_kafka_err2str(results->record->err));
+    snprintf(results->trouble, sizeof results->trouble,
+             "partition %d of the result topic: %s", (int)results->record->partition,
+             rd_kafka_err2str(results->record->err));
 }
 
 bool results_next(struct results *results, int timeout_ms, struct answers_result *result)

@@ -1,8 +1,8 @@
 /* postonce_send_results.h: the result topic, read from the end it had when it was opened.
  *
- * Reads every partition, committed records only, in no consumer group: nothing is left behind
- * and nobody is disturbed. Gives out only results of commands on the command topic. Open it
- * before the first command is sent, or its result may be missed. */
+ * Reads every partition, committed records only, in no consumer group: nothing is left
+ * behind and nobody is disturbed. Gives out only results of commands on the command
+ * topic. Open it before the first command is sent, or its result may be missed. */
 #ifndef PRODUCER_POSTONCE_SEND_RESULTS_H
 #define PRODUCER_POSTONCE_SEND_RESULTS_H
 
@@ -25,7 +25,8 @@ struct results;
 struct results *results_open(const struct config *config, struct results_fault *fault);
 void results_close(struct results *results); /* NULL is fine */
 
-/* The next result, borrowed until the next call; false: none within timeout_ms. */
+/* The next result, borrowed until the next call; waits up to timeout_ms for the first
+ * record. False: none came, or none of ours. */
 bool results_next(struct results *results, int timeout_ms, struct answers_result *result);
 /* What went wrong since the last call, one sentence; NULL: nothing. */
 const char *results_trouble(struct results *results);

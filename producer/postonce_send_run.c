@@ -1,7 +1,8 @@
-/* postonce_send_run.c: see postonce_send_run.h. One thread that reads a line, sends it, and
- * looks after deliveries and results between lines; it waits where there is nothing to do and
- * nowhere else. Memory is bounded: without --await by the producer's queue, with it by the
- * number of commands under way. Owns the counts and the exit code; never judges a command. */
+/* postonce_send_run.c: see postonce_send_run.h. One thread that reads a line, sends it,
+ * and looks after deliveries and results between lines; it waits where there is nothing
+ * to do and nowhere else. Memory is bounded: without --await by the producer's queue,
+ * with it by the number of commands under way. Owns the counts and the exit code; never
+ * judges a command. */
 #include "producer/postonce_send_run.h"
 
 #include <errno.h>
@@ -35,7 +36,7 @@ struct run {
     struct tell tell;
     struct lines *lines;
     struct postonce_producer *producer;
-    uint64_t reported; /* deliveries, good and bad */
+    uint64_t reported;       /* deliveries, good and bad */
     struct results *results; /* NULL without --await */
     struct answers *answers; /* NULL without --await */
     uint64_t last_line;      /* the last one that was read */
@@ -44,7 +45,7 @@ struct run {
 
 /* ---- Opening ---- */
 
-/* The user of a delivery: the answer that waits for it, or just the number of its line. */
+/* The user of a delivery: the answer that waits for it, or the number of its line. */
 static void on_delivery(const struct postonce_delivery *delivery, void *context)
 {
     struct run *run = context;
@@ -86,8 +87,10 @@ static void tell_open_fault(struct run *run, const struct postonce_fault *fault)
 
 static bool open_producer(struct run *run)
 {
-    struct postonce_setting settings[CONFIG_KAFKA_MAX + 1] = {{"client.id", "postonce-send"}};
-    struct postonce_options options = {.topic = config_values(run->config)->topic_commands,
+    struct postonce_setting settings[CONFIG_KAFKA_MAX + 1] = {
+        {"client.id", "postonce-send"}};
+    struct postonce_options options = {.topic =
+                                           config_values(run->config)->topic_commands,
                                        .settings = settings,
                                        .setting_count = 1,
                                        .on_delivery = on_delivery,
@@ -121,7 +124,8 @@ static enum exit_code connect_producer(struct run *run)
     struct postonce_fault fault;
     enum postonce_error error;
     int64_t started_ms = clock_monotonic_ms();
-    while ((error = postonce_check(run->producer, CONNECT_SLICE_MS, &fault)) != POSTONCE_OK &&
+    while ((error = postonce_check(run->producer, CONNECT_SLICE_MS, &fault)) !=
+               POSTONCE_OK &&
            is_worth_waiting(error, clock_monotonic_ms() - started_ms))
         clock_sleep_ms(error == POSTONCE_TOPIC_MISSING ? 100 : 0);
     if (error == POSTONCE_OK)
@@ -130,7 +134,8 @@ static enum exit_code connect_producer(struct run *run)
         tell_error(&run->tell, "interrupted; nothing was sent");
         return EXIT_CODE_FINDINGS;
     }
-    tell_error(&run->tell, "%s%s", error == POSTONCE_TOPIC_MISSING ? "topics.commands: " : "",
+    tell_error(&run->tell, "%s%s",
+               error == POSTONCE_TOPIC_MISSING ? "topics.commands: " : "",
                fault.sentence);
     return error == POSTONCE_UNREACHABLE ? EXIT_CODE_UNREACHABLE : EXIT_CODE_USAGE;
 }
@@ -139,8 +144,9 @@ static enum exit_code open_results(struct run *run)
 {
     struct results_fault fault;
     if (config_values(run->config)->topic_results[0] == '\0') {
-        tell_error(&run->tell, "--await needs the topic of the results, and topics.results "
-                               "is empty");
+        tell_error(&run->tell,
+                   "--await needs the topic of the results, and topics.results "
+                   "is empty");
         return EXIT_CODE_USAGE;
     }
     run->results = results_open(run->config, &fault);
@@ -230,8 +236,9 @@ static void refuse(struct run *run, uint64_t line_number, const char *reason)
     tell_line(&run->tell, line_number, NULL, reason);
 }
 
-static enum postonce_error hand_over(struct run *run, const struct postonce_message *message,
-                                     void *user, struct postonce_fault *fault)
+static enum postonce_error hand_over(struct run *run,
+                                     const struct postonce_message *message, void *user,
+                                     struct postonce_fault *fault)
 {
     enum postonce_error error;
     while ((error = postonce_send_message(run->producer, message, user, fault)) ==
@@ -275,7 +282,7 @@ static void send_line(struct run *run, const struct lines_line *line)
         refuse(run, line->number, fault.sentence);
         return;
     }
-    /* A key that nobody has seen must not go out: after a crash nobody could repeat it. */
+    /* A key that nobody has seen must not go out: nobody could repeat it. */
     if (!run->options->generate_keys ||
         tell_key(&run->tell, postonce_message_key(message)))
         send_message(run, line->number, message);

@@ -1,4 +1,5 @@
-/* postonce_send_run.h: one run of postonce-send, from the first line to the last answer. */
+/* postonce_send_run.h: one run of postonce-send, from the first line to the last answer:
+ * what main() hands over to when options and configuration are known to be good. */
 #ifndef PRODUCER_POSTONCE_SEND_RUN_H
 #define PRODUCER_POSTONCE_SEND_RUN_H
 

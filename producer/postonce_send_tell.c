@@ -1,6 +1,6 @@
-/* postonce_send_tell.c: see postonce_send_tell.h. Owns stdout and what is on the terminal:
- * the line of progress is wiped before anything else is written there. A message is one
- * write, so that it does not mix with the log's. */
+/* postonce_send_tell.c: see postonce_send_tell.h. Owns stdout and what is on the
+ * terminal: the line of progress is wiped before anything else is written there. A
+ * message is one write, so that it does not mix with the log's. */
 #include "producer/postonce_send_tell.h"
 
 #include <inttypes.h>
@@ -46,7 +46,8 @@ void tell_error(struct tell *tell, const char *format, ...)
     put_message(tell, message);
 }
 
-void tell_line(struct tell *tell, uint64_t line_number, const char *key, const char *reason)
+void tell_line(struct tell *tell, uint64_t line_number, const char *key,
+               const char *reason)
 {
     if (key != NULL)
         tell_error(tell, "line %" PRIu64 ": key %s: %s", line_number, key, reason);
@@ -81,24 +82,26 @@ void tell_result(struct tell *tell, const char *value, size_t size)
     putchar('\n');
 }
 
-/* Per second since the start; 0 in the first tenth of one, when it would say nothing. */
-static uint64_t rate(const struct tell *tell, uint64_t count, int64_t now_ms)
-{
-    int64_t passed_ms = now_ms - tell->started_ms;
-    return passed_ms < 100 ? 0 : count * 1000 / (uint64_t)passed_ms;
-}
-
-static void put_counts(const struct tell *tell, int64_t now_ms, char *text, size_t size)
+/* What is counted, without the rate. */
+static void put_counts(const struct tell *tell, char *text, size_t size)
 {
     char answers[96] = "";
     if (tell->await)
-        snprintf(answers, sizeof answers, ", %" PRIu64 " answered, %" PRIu64 " unanswered",
-                 tell->answered, tell->unanswered);
+        snprintf(answers, sizeof answers,
+                 ", %" PRIu64 " answered, %" PRIu64 " unanswered", tell->answered,
+                 tell->unanswered);
     snprintf(text, size,
              "%" PRIu64 " delivered, %" PRIu64 " not delivered, %" PRIu64
-             " lines refused%s (%" PRIu64 "/s)",
-             tell->delivered, tell->undelivered, tell->refused, answers,
-             rate(tell, tell->await ? tell->answered : tell->delivered, now_ms));
+             " lines refused%s",
+             tell->delivered, tell->undelivered, tell->refused, answers);
+}
+
+/* Of what the run waits for; 0 in the first 100 ms, when it would say nothing. */
+static uint64_t per_second(const struct tell *tell, int64_t now_ms)
+{
+    int64_t passed_ms = now_ms - tell->started_ms;
+    uint64_t count = tell->await ? tell->answered : tell->delivered;
+    return passed_ms < 100 ? 0 : count * 1000 / (uint64_t)passed_ms;
 }
 
 void tell_progress(struct tell *tell)
@@ -108,8 +111,9 @@ void tell_progress(struct tell *tell)
     if (!tell->is_terminal || now_ms - tell->progress_ms < PROGRESS_EVERY_MS)
         return;
     char counts[MESSAGE_SIZE / 2], message[MESSAGE_SIZE];
-    put_counts(tell, now_ms, counts, sizeof counts);
-    snprintf(message, sizeof message, "\r%s\033[K", counts);
+    put_counts(tell, counts, sizeof counts);
+    snprintf(message, sizeof message, "\r%s, %" PRIu64 "/s\033[K", counts,
+             per_second(tell, now_ms));
     fwrite(message, 1, strlen(message), stderr);
     tell->progress_shown = true;
     tell->progress_ms = now_ms;
@@ -122,7 +126,7 @@ void tell_summary(struct tell *tell)
     wipe_progress(tell);
     if (!tell->is_terminal && tell->refused + tell->undelivered + tell->unanswered == 0)
         return;
-    put_counts(tell, clock_monotonic_ms(), counts, sizeof counts);
+    put_counts(tell, counts, sizeof counts);
     tell_error(tell, "%s", counts);
 }
 
@@ -135,12 +139,16 @@ static enum log_level level_of(int syslog_level)
     return syslog_level == 6 ? LOG_INFO : LOG_DEBUG;
 }
 
-/* What fails for good is told with the lines it failed for; that a connection failed and is
- * tried again, and that a setting is for the other program, is for debugging. */
+/* What fails for good is told with the lines it failed for. That something failed and is
+ * tried again, or that a setting is for the other program, is for debugging. */
 void tell_library_log(int level, const char *facility, const char *text, void *context)
 {
     (void)context;
-    bool is_noise = strcmp(facility, "FAIL") == 0 || strcmp(facility, "CONFWARN") == 0;
-    log_event(is_noise ? LOG_DEBUG : level_of(level), "librdkafka", text,
-              LOG_T("facility", facility));
+    static const char *const noise[] = {"FAIL", "CONFWARN", "GETPID"};
+    enum log_level ours = level_of(level);
+    for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++) {
+        if (strcmp(facility, noise[i]) == 0)
+            ours = LOG_DEBUG;
+    }
+    log_event(ours, "librdkafka", text, LOG_T("facility", facility));
 }

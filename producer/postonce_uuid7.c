@@ -1,11 +1,13 @@
-/* postonce_uuid7.c: UUID version 7, for idempotency keys (RFC 9562 §5.7 and §6.2, method 1).
+/* postonce_uuid7.c: UUID version 7, for idempotency keys (RFC 9562 §5.7 and §6.2, method
+ * 1).
  *
  * Owns one word for the whole process: the last stamp given out, so that keys ascend also
  * across threads and when the clock is set back. The 62 random bits come fresh from the
  * kernel each time, so that a forked child does not repeat its parent's keys.
  *
- * The product has UUIDs in schema/uuid.h too. They are not used here because this goes into a
- * static library, where names such as uuid_parse would meet those of other libraries. */
+ * The product has UUIDs in schema/uuid.h too. They are not used here because this goes
+ * into a static library, where names such as uuid_parse would meet those of other
+ * libraries. */
 #include "producer/postonce_uuid7.h"
 
 #include <stdatomic.h>
@@ -21,8 +23,8 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* In a new millisecond the counter starts at a random number below half of its range, which
- * leaves room for 2,048 more; beyond them the stamp runs ahead of the clock. */
+/* In a new millisecond the counter starts at a random number below half of its range,
+ * which leaves room for 2,048 more; beyond them the stamp runs ahead of the clock. */
 uint64_t postonce_uuid7_next(uint64_t previous, int64_t unix_ms,
                              const uint8_t random[POSTONCE_UUID7_RANDOM])
 {

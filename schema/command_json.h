@@ -53,7 +53,7 @@ struct command_json {
     struct json_value values[FIELD_COUNT];
 };
 
-/* Longest: a sign, "0.", 20 zeros and 15 digits. */
+/* Above the longest decimal text that can be an amount of any currency, by far. */
 enum { DECIMAL_TEXT_MAX = 48 };
 
 /* Reads the value. NULL: done, and command_json_close is due. Otherwise the static
@@ -62,7 +62,7 @@ const char *command_json_open(struct command_json *json, const char *value, size
     __attribute__((warn_unused_result));
 void command_json_close(struct command_json *json);
 /* Writes a number as decimal text (CONTRACT §1 amount) and returns its size; 0: it is no
- * number that 15 digits can tell exactly, or far beyond any amount. */
+ * number that 15 digits tell exactly, or its text is longer than that of any amount. */
 size_t command_json_decimal(const struct json_value *value, char text[DECIMAL_TEXT_MAX]);
 
 #endif

@@ -168,27 +168,30 @@ CREATE CONSTRAINT TRIGGER transfer_refunds_within_payment
     AFTER INSERT ON postonce.transfer FOR EACH ROW
     WHEN (NEW.refunds IS NOT NULL) EXECUTE FUNCTION postonce.refunds_within_payment();
 
--- History is not rewritten, not even by the owner by mistake. Statement triggers cost the
--- inserts nothing. Keys past retention may be deleted from the inbox, but not changed.
-CREATE FUNCTION postonce.history_is_final() RETURNS trigger
+-- History is not rewritten: a consumer may add to inbox, transfer and dead_letter, not change
+-- them. These are its rights (DESIGN §3), for whatever role it logs in as, or for the group
+-- role below: SELECT postonce.grant_consumer('ROLE').
+CREATE FUNCTION postonce.grant_consumer(grantee name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    rights text;
 BEGIN
-    RAISE EXCEPTION '% of postonce.% is refused: what was decided is final', TG_OP, TG_TABLE_NAME
-        USING ERRCODE = 'object_not_in_prerequisite_state';
+    FOREACH rights IN ARRAY ARRAY[
+        'USAGE ON SCHEMA postonce',
+        'SELECT ON postonce.schema_version, postonce.entry',
+        'SELECT, INSERT ON postonce.inbox, postonce.transfer, postonce.dead_letter',
+        'SELECT, INSERT, UPDATE (balance_minor, version) ON postonce.account',
+        'USAGE ON SEQUENCE postonce.account_id',
+        'SELECT, INSERT, UPDATE (next_offset, epoch, claimed_at) ON postonce.stream_position']
+    LOOP
+        EXECUTE format('GRANT %s TO %I', rights, grantee);
+    END LOOP;
 END $$;
-CREATE TRIGGER transfer_is_final BEFORE UPDATE OR DELETE OR TRUNCATE ON postonce.transfer
-    FOR EACH STATEMENT EXECUTE FUNCTION postonce.history_is_final();
-CREATE TRIGGER inbox_is_final BEFORE TRUNCATE OR UPDATE OF
-    key, operation, client, fingerprint, outcome, code, payment_id, result, topic, partition,
-    "offset", command_time, decided_at ON postonce.inbox
-    FOR EACH STATEMENT EXECUTE FUNCTION postonce.history_is_final();
-CREATE TRIGGER dead_letter_is_final BEFORE TRUNCATE OR UPDATE ON postonce.dead_letter
-    FOR EACH STATEMENT EXECUTE FUNCTION postonce.history_is_final();
+REVOKE EXECUTE ON FUNCTION postonce.grant_consumer(name) FROM PUBLIC;
 
--- The consumer's rights (DESIGN §3), as a role to grant to whatever role it logs in as. Roles
--- belong to the whole cluster: it may exist already, be created at this moment for another
--- database, or be beyond our rights. Then nothing is granted, and an administrator creates
--- the role before this runs.
+-- The group role, to be granted to login roles. Roles belong to the whole cluster: it may
+-- exist already, be created at this moment for another database, or be beyond our rights.
+-- Then an administrator creates it, and the owner of the schema calls the function above.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'postonce_consumer') THEN
@@ -200,16 +203,7 @@ EXCEPTION
 END $$;
 DO $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'postonce_consumer') THEN
-        RETURN;
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'postonce_consumer') THEN
+        PERFORM postonce.grant_consumer('postonce_consumer');
     END IF;
-    GRANT USAGE ON SCHEMA postonce TO postonce_consumer;
-    GRANT SELECT ON postonce.schema_version, postonce.entry TO postonce_consumer;
-    GRANT SELECT, INSERT ON postonce.inbox, postonce.transfer, postonce.dead_letter
-       TO postonce_consumer;
-    GRANT SELECT, INSERT, UPDATE (balance_minor, version) ON postonce.account
-       TO postonce_consumer;
-    GRANT USAGE ON SEQUENCE postonce.account_id TO postonce_consumer;
-    GRANT SELECT, INSERT, UPDATE (next_offset, epoch, claimed_at) ON postonce.stream_position
-       TO postonce_consumer;
 END $$;

@@ -1,4 +1,4 @@
-/* probe.c: a program of somebody else's, built against nothing but the installed library. */
+/* probe.c: somebody else's program, built against nothing but the installed library. */
 #include <postonce.h>
 #include <stdio.h>
 #include <string.h>

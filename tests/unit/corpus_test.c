@@ -96,8 +96,6 @@ static void check_payment_id(const json_t *wanted, const struct command *command
 static void check_minimum(const json_t *wanted, const struct command *command)
 {
     const json_t *minimum = json_object_get(wanted, "minimum_balance_minor");
-    if (command->operation != OPERATION_OPEN_ACCOUNT)
-        return;
     CHECK_INT(command->has_minimum, json_is_integer(minimum));
     CHECK_INT(command->minimum_balance_minor, json_integer_value(minimum));
 }
@@ -186,7 +184,7 @@ static unsigned run_file(const char *name)
     ssize_t size;
     snprintf(path, sizeof(path), "%s/commands/%s.jsonl", TEST_DATA, name);
     FILE *file = fopen(path, "r");
-    test_case(path);
+    test_case(name);
     CHECK(file != NULL);
     while (file != NULL && (size = getline(&line, &room, file)) > 0) {
         json_t *test = json_loadb(line, (size_t)size, JSON_ALLOW_NUL, NULL);

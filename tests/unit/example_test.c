@@ -71,7 +71,7 @@ static unsigned for_each(const char *folder, void (*check)(const char *name))
     struct dirent *entry;
     snprintf(path, sizeof(path), EXAMPLES "/%s", folder);
     DIR *listing = opendir(path);
-    test_case(path);
+    test_case(folder);
     CHECK(listing != NULL);
     while (listing != NULL && (entry = readdir(listing)) != NULL)
         if (entry->d_name[0] != '.') {

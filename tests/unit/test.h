@@ -1,5 +1,6 @@
-/* test.h: table tests without a framework. A test program calls CHECK… in its cases and ends
- * with `return test_end();`, which prints `N passed, N failed` and gives the exit code. */
+/* test.h: table tests without a framework. A test program calls CHECK… in its cases and
+ * ends with `return test_end();`, which prints `N passed, N failed` and gives the exit
+ * code. */
 #ifndef TESTS_UNIT_TEST_H
 #define TESTS_UNIT_TEST_H
 
@@ -10,12 +11,13 @@
 #include <string.h>
 
 static unsigned test_passed, test_failed;
-static const char *test_case_name = "";
+static char test_case_name[160];
 
-/* Names the case that following checks belong to; borrowed. */
+/* Names the case that following checks belong to; copied, and cut if it is long. */
 static inline void test_case(const char *name)
 {
-    test_case_name = name;
+    snprintf(test_case_name, sizeof test_case_name, "%.*s",
+             (int)sizeof test_case_name - 1, name);
 }
 
 static inline bool test_note(bool ok, const char *file, int line, const char *what)
@@ -37,9 +39,11 @@ static inline void test_int(int64_t got, int64_t want, const char *file, int lin
 }
 
 static inline void test_bytes(const void *got, size_t got_size, const void *want,
-                              size_t want_size, const char *file, int line, const char *what)
+                              size_t want_size, const char *file, int line,
+                              const char *what)
 {
-    bool same = got_size == want_size && (want_size == 0 || memcmp(got, want, want_size) == 0);
+    bool same =
+        got_size == want_size && (want_size == 0 || memcmp(got, want, want_size) == 0);
     if (!test_note(same, file, line, what))
         printf("     got  %.*s\n     want %.*s\n", (int)got_size, (const char *)got,
                (int)want_size, (const char *)want);

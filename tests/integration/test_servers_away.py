@@ -1,0 +1,135 @@
+"""PostgreSQL and Kafka go away under load and come back: nothing is lost, nothing doubled."""
+
+import pytest
+
+from harness import verify
+from harness.product import Load
+from harness.wait import wait_until
+from harness.workload import Workload
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def loaded(deploy, servers):
+    """A consumer that is busy, and the load that keeps it so."""
+    deployment = deploy(partitions=2, settings={
+        "kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "500"})
+    work = Workload(seed=20, partitions=2)
+    deployment.send(work.opening())
+    deployment.consume_to_end()
+    consumer = deployment.consumer(batch__records=50)
+    deployment.wait_members("a")
+    with Load(deployment.sender, deployment.commands, work.next, 300) as load:
+        load.wait_sent(150)
+        yield deployment, consumer, load
+        servers.heal()  # or the load could not end after a failed test
+
+
+def settle(deployment, consumer, load):
+    load.stop()
+    deployment.wait_caught_up(consumers=[consumer], seconds=90)
+    assert consumer.stop() == 0
+    verify.verify(deployment)
+
+
+def test_postgres_stopped_at_once_and_started_again(loaded, postgres):
+    deployment, consumer, load = loaded
+    for _ in range(3):
+        before = deployment.decided()
+        wait_until(lambda: deployment.decided() > before + 50, 20, "it gets on")
+        postgres.stop_immediate()
+        consumer.must_run()
+        postgres.restart()
+    settle(deployment, consumer, load)
+
+
+def test_postgres_killed(loaded, postgres):
+    """I14: what was answered survives a crash of the database."""
+    deployment, consumer, load = loaded
+    postgres.kill()
+    answered = {each.header("idempotency-key") for each in deployment.read(deployment.results)
+                if each.header("outcome") in ("applied", "rejected")}
+    postgres.restart()
+    kept = {row["key"] for row in deployment.query("SELECT key FROM postonce.inbox")}
+    assert answered <= kept
+    settle(deployment, consumer, load)
+
+
+@pytest.mark.slow
+def test_postgres_away_for_longer_than_the_poll_interval(deploy, postgres):
+    """It pauses and keeps polling: it is still the same member of the group afterwards."""
+    deployment = deploy(settings={
+        "kafka.session.timeout.ms": "2500", "kafka.heartbeat.interval.ms": "500",
+        "kafka.max.poll.interval.ms": "4000"})
+    work = Workload(seed=21)
+    deployment.send(work.opening())
+    consumer = deployment.consumer()
+    deployment.wait_caught_up(consumers=[consumer])
+    epoch = deployment.query("SELECT epoch FROM postonce.stream_position")
+    postgres.stop_immediate()
+    with Load(deployment.sender, deployment.commands, work.next, 50) as load:
+        load.wait_sent(300)  # six seconds' worth
+        assert set(deployment.members()) == {"a"}
+        consumer.must_run()
+        postgres.restart()
+    deployment.wait_caught_up(consumers=[consumer])
+    assert deployment.query("SELECT epoch FROM postonce.stream_position") == epoch, \
+        "it was thrown out of the group and came back"
+    assert consumer.stop() == 0
+    verify.verify(deployment)
+
+
+def test_postgres_hangs(loaded, postgres):
+    """Connected and silent, as behind a broken network."""
+    deployment, consumer, load = loaded
+    before = load.sent
+    postgres.pause()
+    load.wait_sent(before + 600)
+    postgres.resume()
+    settle(deployment, consumer, load)
+
+
+@pytest.mark.slow
+def test_the_broker_killed_and_started_again(loaded, kafka):
+    deployment, consumer, load = loaded
+    kafka.brokers[0].kill()
+    kafka.start_again()
+    settle(deployment, consumer, load)
+
+
+@pytest.mark.slow
+def test_the_broker_hangs(loaded, kafka):
+    """Shorter than the producer's transaction, longer than the session."""
+    deployment, consumer, load = loaded
+    before = load.sent
+    kafka.brokers[0].pause()
+    load.wait_sent(before + 1200)
+    kafka.brokers[0].resume()
+    settle(deployment, consumer, load)
+
+
+@pytest.mark.slow
+def test_both_killed_at_once_and_the_consumer_too(loaded, postgres, kafka):
+    deployment, consumer, load = loaded
+    postgres.kill()
+    kafka.brokers[0].kill()
+    consumer.kill()
+    postgres.restart()
+    kafka.start_again()
+    consumer.start()
+    settle(deployment, consumer, load)
+
+
+def test_a_consumer_waits_for_servers_that_are_not_there_yet(deploy, postgres):
+    deployment = deploy()
+    work = Workload(seed=22)
+    deployment.send(work.opening())
+    postgres.stop_immediate()
+    consumer = deployment.consumer()
+    with pytest.raises(AssertionError):
+        consumer.wait(2)  # it waits; it does not give up
+    postgres.restart()
+    deployment.wait_caught_up(consumers=[consumer])
+    assert consumer.stop() == 0
+    verify.verify(deployment)
