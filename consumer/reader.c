@@ -483,6 +483,7 @@ enum exit_code reader_run(const struct stage *stage)
         claim_if_due(&reader);
         poll_once(&reader);
     }
+    follow_halts(&reader);
     drop_held(&reader);
     pipeline_close(stage->pipeline);
     bool halted = stage->settings->until_end && reader.anything_halted;

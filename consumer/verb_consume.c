@@ -73,7 +73,7 @@ static enum exit_code check_kafka(const struct verb_call *call)
         return (enum exit_code)verb_fail(call, EXIT_CODE_USAGE, "%s", error);
     enum exit_code code = wait_for_topics(call, inspect);
     kafka_inspect_close(inspect);
-    return code;
+    return (int)code;
 }
 
 /* --- Postgres --- */
@@ -201,7 +201,7 @@ int verb_consume(const struct verb_call *call)
     log_start(values);
     enum exit_code code = check_kafka(call);
     if (code != EXIT_CODE_DONE || stop_requested())
-        return code;
+        return (int)code;
     open_stores(&ports, values);
     code = wait_for_schema(call, ports.reader_store);
     if (code == EXIT_CODE_DONE && !stop_requested())
@@ -211,5 +211,5 @@ int verb_consume(const struct verb_call *call)
     log_event(LOG_INFO, "stopped",
               "everything in hand is finished or left for redelivery",
               LOG_I("exit", code));
-    return code;
+    return (int)code;
 }

@@ -44,7 +44,8 @@ static unsigned report_count;
 static void on_delivery(const struct postonce_delivery *delivery, void *context)
 {
     struct report *report = delivery->user;
-    CHECK(context == reports);
+    if (context != reports)
+        CHECK(false);
     report->count++;
     report->error = delivery->error;
     report->partition = delivery->partition;

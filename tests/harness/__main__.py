@@ -1,9 +1,8 @@
 """python -m harness up|down|status --dir DIR: the private servers from a shell."""
 
 import argparse
-import sys
 
-from .process import end_on_signals
+from .process import end_on_signals, run_program
 from .servers import Servers, read_left_running, take_down
 
 
@@ -46,4 +45,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -69,8 +69,11 @@ def _constant(_text):
     raise ValueError("no JSON")
 
 
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")  # NUL, surrogates that stand alone
+
+
 def _check_text(text):
-    if any(c == "\0" or 0xD800 <= ord(c) <= 0xDFFF for c in text):
+    if _NO_TEXT.search(text):
         raise ValueError("NUL or a lone surrogate")
 
 
@@ -99,14 +102,16 @@ def parse_object(value):
 
 # ---- fields ----------------------------------------------------------------------------
 
+_NAME = re.compile(r"[\x21-\x7e]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
 def is_name(text, most):
-    return (isinstance(text, str) and 1 <= len(text) <= most
-            and all(0x21 <= ord(c) <= 0x7E for c in text))
+    return isinstance(text, str) and len(text) <= most and bool(_NAME.fullmatch(text))
 
 
 def is_reference(text):
-    return (isinstance(text, str) and 1 <= len(text) <= 140
-            and not any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in text))
+    return isinstance(text, str) and 1 <= len(text) <= 140 and not _CONTROL.search(text)
 
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)

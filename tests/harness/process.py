@@ -12,7 +12,9 @@ import pathlib
 import pwd
 import signal
 import subprocess
+import sys
 import time
+import traceback
 
 from .wait import wait_until
 
@@ -190,6 +192,27 @@ def end_on_signals():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+
+
+def leave(code):
+    """Ends this process now: what it started is ended first, objects are not destroyed (one
+    of librdkafka's may hang in that; see kafka.admin_client)."""
+    stop_all()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run_program(main):
+    """Runs main() as a whole program and leaves with its exit code, however it ends."""
+    try:
+        code = main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    leave(code)
 
 
 def real_user():

@@ -9,9 +9,10 @@ import shutil
 import pytest
 
 from harness.deployment import Deployment
-from harness.process import end_on_signals, tail
+from harness.process import end_on_signals, leave, tail
 from harness.product import TOP, binary
 from harness.servers import Servers
+
 
 def _own_directory():
     """build/integration, emptied; or beside it when another session is at work there."""
@@ -36,6 +37,19 @@ _NEED_NO_PRODUCT = ("test_harness", "test_oracle")
 
 def pytest_configure(config):
     end_on_signals()
+
+
+_status = [1]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(exitstatus):
+    _status[0] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure():
+    leave(_status[0])
 
 
 def pytest_collection_modifyitems(items):

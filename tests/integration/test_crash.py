@@ -22,7 +22,6 @@ def payments(count, first=0):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_thirty_kills_under_load(deploy):
     kills, rng = 30, random.Random(42)
     deployment = deploy(partitions=2, settings=SHORT)
