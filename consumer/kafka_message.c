@@ -84,14 +84,25 @@ struct message {
     rd_kafka_headers_t *headers; /* owned until librdkafka has taken them */
 };
 
+/* As an array: librdkafka's variadic form is a GNU expression. */
 static rd_kafka_resp_err_t produce_once(rd_kafka_t *producer, struct message *message)
 {
-    return rd_kafka_producev(
-        producer, RD_KAFKA_V_RKT(message->topic),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(message->key, message->key_size),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)message->value, message->value_size),
-        RD_KAFKA_V_HEADERS(message->headers), RD_KAFKA_V_END);
+    const rd_kafka_vu_t fields[] = {
+        {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = message->topic},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_KEY,
+         .u.mem = {(void *)(uintptr_t)message->key, message->key_size}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE,
+         .u.mem = {(void *)(uintptr_t)message->value, message->value_size}},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = message->headers},
+    };
+    rd_kafka_error_t *error =
+        rd_kafka_produceva(producer, fields, sizeof fields / sizeof *fields);
+    if (error == NULL)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+    return code;
 }
 
 /* Takes the headers over. A full queue empties while the broker answers; wait for it. */

@@ -73,7 +73,7 @@ static enum exit_code check_kafka(const struct verb_call *call)
         return (enum exit_code)verb_fail(call, EXIT_CODE_USAGE, "%s", error);
     enum exit_code code = wait_for_topics(call, inspect);
     kafka_inspect_close(inspect);
-    return (int)code;
+    return code;
 }
 
 /* --- Postgres --- */

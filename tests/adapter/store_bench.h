@@ -179,8 +179,10 @@ static void answer(struct consumer *consumer, size_t index, enum outcome outcome
     struct posting *posting = consumer->posting;
     posting->decisions[index] =
         (struct decision){.kind = DECISION_NEW, .outcome = outcome, .code = code};
+    char key[COMMAND_KEY_MAX + 1]; /* gcc takes the two members for overlapping ones */
+    memcpy(key, consumer->records[index].intake.command.key, sizeof key);
     snprintf(consumer->results[index], sizeof consumer->results[index], "answer to %s",
-             consumer->records[index].intake.command.key);
+             key);
     posting->results[index] = consumer->results[index];
     posting->result_sizes[index] = strlen(consumer->results[index]);
 }

@@ -116,6 +116,34 @@ static void check_silence(void)
     lines_free(lines);
 }
 
+/* The longest line, or one byte more, and its CR LF, each when all before it has been read:
+ * what is held back for the end of the line must not count. */
+static void check_held(size_t extra, enum lines_found want)
+{
+    static char piece[65536];
+    int ends[2];
+    struct lines_line line;
+    test_case(extra == 0 ? "the longest, in pieces" : "one too long, in pieces");
+    memset(piece, 'x', sizeof piece);
+    CHECK(pipe(ends) == 0);
+    struct lines *lines = lines_new(ends[0]);
+    for (size_t sent = 0; sent < LINES_SIZE_MAX; sent += sizeof piece) {
+        CHECK(write(ends[1], piece, sizeof piece) == (ssize_t)sizeof piece);
+        CHECK_INT(lines_next(lines, 0, &line), LINES_NOTHING);
+    }
+    CHECK(write(ends[1], piece, extra) == (ssize_t)extra);
+    CHECK_INT(lines_next(lines, 0, &line), LINES_NOTHING);
+    CHECK(write(ends[1], "\r", 1) == 1);
+    CHECK_INT(lines_next(lines, 0, &line), LINES_NOTHING);
+    CHECK(write(ends[1], "\ny\n", 3) == 3);
+    CHECK_INT(lines_next(lines, 0, &line), want);
+    CHECK(want != LINES_LINE || line.size == LINES_SIZE_MAX);
+    CHECK_INT(lines_next(lines, 0, &line), LINES_LINE);
+    CHECK_BYTES(line.bytes, line.size, "y", 1);
+    close(ends[1]);
+    lines_free(lines);
+}
+
 static void check_files(void)
 {
     test_case("files");
@@ -147,6 +175,8 @@ int main(void)
     check_size("one too long", LINES_SIZE_MAX + 1, "\n", true);
     check_size("one too long with CR LF", LINES_SIZE_MAX + 1, "\r\n", true);
     check_size("far too long", 5 * (size_t)LINES_SIZE_MAX, "\n", true);
+    check_held(0, LINES_LINE);
+    check_held(1, LINES_TOO_LONG);
     check_silence();
     check_files();
     return test_end();
