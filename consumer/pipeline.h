@@ -57,8 +57,8 @@ struct replier_work {
 };
 /* Waits for work; false when the pipeline is closed and drained. */
 bool pipeline_take_decided(struct pipeline *pipeline, struct replier_work *work);
-/* Whether the replier has work in hand. While it has, a Kafka transaction of an earlier lap
- * may still commit, so the group's committed offsets are not the last word. */
+/* Whether the replier has work in hand. While it has, a Kafka transaction of an earlier
+ * lap may still commit, so the group's committed offsets are not the last word. */
 bool pipeline_is_replying(struct pipeline *pipeline);
 /* Reader: has the replier commit these; true when it did within wait_ms. */
 bool pipeline_commit_offsets(struct pipeline *pipeline, const struct next_offset *offsets,

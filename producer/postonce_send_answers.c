@@ -43,13 +43,13 @@ static uint64_t hash_bytes(const void *bytes, size_t size)
 
 static uint64_t hash_place(int32_t partition, int64_t offset)
 {
-    int64_t place[2] = {partition, offset};
-    return hash_bytes(place, sizeof place);
+    uint64_t place = (uint64_t)offset ^ (uint64_t)partition << 48;
+    return place * UINT64_C(0x9e3779b97f4a7c15); /* 2^64 / golden ratio: spreads numbers */
 }
 
 static struct answer **bucket_of(const struct table *table, uint64_t hash)
 {
-    /* FNV's low bits are its weak ones for such short input. */
+    /* The low bits are the weak ones of both hashes. */
     return &table->buckets[(hash ^ hash >> 32) & (table->bucket_count - 1)];
 }
 
@@ -154,12 +154,12 @@ struct answers *answers_new(void)
     return answers;
 }
 
-static void free_early(struct table *early)
+static void free_early(const struct table *early)
 {
     for (size_t i = 0; i < early->bucket_count; i++) {
-        while (early->buckets[i] != NULL) {
-            struct answer *answer = early->buckets[i];
-            table_remove(early, answer);
+        struct answer *next, *answer = early->buckets[i];
+        for (; answer != NULL; answer = next) {
+            next = answer->next;
             answer_free(answer);
         }
     }

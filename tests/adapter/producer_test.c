@@ -1,11 +1,12 @@
-/* producer_test.c: libpostonce, and the reader of results of postonce-send, on librdkafka's
- * own mock cluster: no broker is needed. Every wait has a deadline.
+/* producer_test.c: libpostonce, and the reader of results of postonce-send, on
+ * librdkafka's own mock cluster: no broker is needed. Every wait has a deadline.
  *
- * Not under TSan: librdkafka starts its threads with thrd_create(), which TSan does not see,
- * and the first malloc() in such a thread ends the program.
+ * Not under TSan: librdkafka starts its threads with thrd_create(), which TSan does not
+ * see, and the first malloc() in such a thread ends the program.
  *
- * The mock keeps records and headers and counts offsets; it can be made slow, taken down, or
- * told to refuse. It knows nothing of transactions: those are for the integration tests. */
+ * The mock keeps records and headers and counts offsets; it can be made slow, taken down,
+ * or told to refuse. It knows nothing of transactions: those are for the integration
+ * tests. */
 #include <pthread.h>
 #include <stdlib.h>
 

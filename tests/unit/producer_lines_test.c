@@ -1,5 +1,5 @@
-/* producer_lines_test.c: the input of postonce-send: ends of lines, blank lines, lines at and
- * beyond the limit, a silent pipe; however the bytes are cut up on their way. */
+/* producer_lines_test.c: the input of postonce-send: ends of lines, blank lines, lines at
+ * and beyond the limit, a silent pipe; however the bytes are cut up on their way. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -116,8 +116,8 @@ static void check_silence(void)
     lines_free(lines);
 }
 
-/* The longest line, or one byte more, and its CR LF, each when all before it has been read:
- * what is held back for the end of the line must not count. */
+/* The longest line, or one byte more, and its CR LF, each when all before it has been
+ * read: what is held back for the end of the line must not count. */
 static void check_held(size_t extra, enum lines_found want)
 {
     static char piece[65536];

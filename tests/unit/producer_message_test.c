@@ -1,5 +1,5 @@
-/* producer_message_test.c: what libpostonce makes of a command: which inputs it refuses and
- * why, which key and record key it takes, and that a struct becomes correct JSON. */
+/* producer_message_test.c: what libpostonce makes of a command: which inputs it refuses
+ * and why, which key and record key it takes, and that a struct becomes correct JSON. */
 #include <jansson.h>
 
 #include "producer/postonce_fault.h"

@@ -1,4 +1,5 @@
-/* producer_uuid7_test.c: the keys that libpostonce makes: RFC 9562 version 7, ascending. */
+/* producer_uuid7_test.c: the keys that libpostonce makes: RFC 9562 version 7, ascending.
+ */
 #include <pthread.h>
 #include <stdlib.h>
 
