@@ -137,7 +137,8 @@ struct postonce_input {
     const struct postonce_command *command; /* NULL: json is used */
     const char *json;
     size_t json_size;
-    /* NULL: the `idempotency_key` inside the JSON, or, if there is none, a new UUIDv7. */
+    /* NULL: the `idempotency_key` inside the JSON, or, if there is none, a new UUIDv7. To
+     * survive a crash, take a key from postonce_uuid7 and store it before sending. */
     const char *key;
     bool require_key; /* a missing key is KEY_MISSING; no UUIDv7 is made */
     void *user;       /* postonce_send hands it to on_delivery */

@@ -44,7 +44,7 @@ static uint64_t hash_bytes(const void *bytes, size_t size)
 static uint64_t hash_place(int32_t partition, int64_t offset)
 {
     uint64_t place = (uint64_t)offset ^ (uint64_t)partition << 48;
-    return place * UINT64_C(0x9e3779b97f4a7c15); /* 2^64 / golden ratio: spreads numbers */
+    return place * UINT64_C(0x9e3779b97f4a7c15); /* 2^64 by the golden ratio */
 }
 
 static struct answer **bucket_of(const struct table *table, uint64_t hash)

@@ -1,5 +1,4 @@
-/* postonce_uuid7.c: UUID version 7, for idempotency keys (RFC 9562 §5.7 and §6.2, method
- * 1).
+/* postonce_uuid7.c: UUID version 7 (RFC 9562 §5.7 and §6.2), for idempotency keys.
  *
  * Owns one word for the whole process: the last stamp given out, so that keys ascend also
  * across threads and when the clock is set back. The 62 random bits come fresh from the

@@ -159,7 +159,7 @@ enum { SIGNIFICANT_DIGITS = 15 };
 struct scientific {
     bool is_negative;
     char digits[SIGNIFICANT_DIGITS];
-    int digit_count; /* without trailing zeros; 0: the number is zero */
+    int digit_count; /* at least 1, else without trailing zeros */
     int power;       /* of ten, of the first digit */
 };
 
@@ -170,7 +170,7 @@ static void take_apart(const char *printed, struct scientific *number)
     const char *at = printed;
     int count = 0;
     number->is_negative = *at == '-';
-    number->digit_count = 0;
+    number->digit_count = 1; /* zero has a digit, too */
     for (; *at != 'e'; at++) {
         if (*at < '0' || *at > '9')
             continue;
@@ -229,10 +229,7 @@ static void put_real(struct text_buffer *text, const json_t *node)
         return;
     if (number.is_negative)
         text_put(text, "-", 1);
-    if (number.digit_count == 0)
-        text_put(text, "0", 1);
-    else
-        put_digits(text, &number);
+    put_digits(text, &number);
 }
 
 size_t command_json_decimal(const struct json_value *value, char text[DECIMAL_TEXT_MAX])

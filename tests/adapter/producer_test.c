@@ -311,7 +311,7 @@ static void test_threads(void)
     unsigned wrong = 0;
     test_case("four threads send while a fifth polls: each command is reported once");
     shared = producer_open(&cluster, NULL, NULL);
-    for (int i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, send_many,
                              &reports[i * (SENT_MAX / THREADS)]) == 0);
     wait_reports(shared, SENT_MAX);

@@ -1,5 +1,5 @@
-/* config_print_test.c: what the configuration shows: secrets masked, in print and in errors,
- * and the documents that come from the option table. */
+/* config_print_test.c: what the configuration shows: secrets masked, in print and in
+ * errors, and the documents that come from the option table. */
 #include "tests/unit/config_support.h"
 
 /* ---- secrets ---- */

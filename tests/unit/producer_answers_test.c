@@ -1,6 +1,6 @@
 /* producer_answers_test.c: which result answers which line of postonce-send: results
  * before and after the delivery report, one key on several lines, foreign results,
- * time-outs, and the order in which answers come out; against a plain model at the end. */
+ * time-outs, and the order in which answers come out; at the end against a model. */
 #include <stdlib.h>
 
 #include "producer/postonce_send_answers.h"

@@ -81,7 +81,8 @@ static void check_size(const char *name, size_t size, const char *end, bool too_
     size_t total = size + strlen(end) + 1;
     char *input = malloc(total), *text = malloc(total + 64);
     memset(input, 'x', size);
-    memcpy(input + size, end, strlen(end));
+    for (size_t i = 0; end[i] != '\0'; i++)
+        input[size + i] = end[i];
     input[total - 1] = 'y';
     read_all(input, total, 65536, text, total + 64);
     test_case(name);

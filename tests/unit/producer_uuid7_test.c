@@ -1,5 +1,5 @@
-/* producer_uuid7_test.c: the keys that libpostonce makes: RFC 9562 version 7, ascending.
- */
+/* producer_uuid7_test.c: the keys that libpostonce makes, RFC 9562 version 7: text, bits,
+ * the order in one thread and in four, and the clock inside. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "schema/uuid.h"
 #include "tests/unit/test.h"
 
-enum { MANY = 100000, THREADS = 4, EACH = 20000 };
+enum { MANY = 100000, THREADS = 4, EACH = 20000, ALL = THREADS * EACH };
 
 static const uint8_t zeros[POSTONCE_UUID7_RANDOM];
 static const uint8_t ones[POSTONCE_UUID7_RANDOM] = {0xff, 0xff, 0xff, 0xff, 0xff,
@@ -85,19 +85,19 @@ static int compare(const void *left, const void *right)
 
 static void check_threads(void)
 {
-    static char keys[THREADS * EACH][POSTONCE_UUID7_SIZE];
+    static char keys[ALL][POSTONCE_UUID7_SIZE];
     pthread_t threads[THREADS];
     unsigned wrong = 0;
     test_case("four threads at once");
-    for (int i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, make_each, keys[i * EACH]) == 0);
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
-    for (int i = 1; i < THREADS * EACH; i++)
+    for (int i = 1; i < ALL; i++)
         wrong += i % EACH != 0 && strcmp(keys[i - 1], keys[i]) >= 0;
     CHECK_INT(wrong, 0); /* each thread saw its own ascend */
-    qsort(keys, THREADS * EACH, sizeof keys[0], compare);
-    for (int i = 1; i < THREADS * EACH; i++)
+    qsort(keys, ALL, sizeof keys[0], compare);
+    for (int i = 1; i < ALL; i++)
         wrong += strncmp(keys[i - 1], keys[i], 18) == 0;
     CHECK_INT(wrong, 0); /* and no two have one stamp */
 }
