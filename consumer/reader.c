@@ -326,10 +326,22 @@ static void put_or_hold(struct reader *reader, struct record *record)
     reader->held_since_ms = clock_monotonic_ms();
 }
 
+/* With --until-end what came later is left alone, or an end would never come under load. */
+static bool is_beyond_target(const struct reader *reader, const struct lane *lane,
+                             int64_t offset)
+{
+    return reader->stage->settings->until_end && offset >= lane->target;
+}
+
 static void take_record(struct reader *reader, struct record *record)
 {
     struct lane *lane = lane_of(reader, record->partition);
     if (lane == NULL || lane->state != LANE_ATTACHED || record->offset < lane->position) {
+        source_release(record);
+        return;
+    }
+    if (is_beyond_target(reader, lane, record->offset)) {
+        lane->reached = true;
         source_release(record);
         return;
     }

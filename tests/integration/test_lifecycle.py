@@ -92,7 +92,7 @@ def test_until_end_ends_although_commands_keep_coming(deploy):
     deployment = deploy()
     work = Workload(seed=30)
     deployment.send(work.opening() + work.take(200))
-    with Load(deployment.sender, deployment.commands, work.next, 200):
+    with Load(deployment.sender, deployment.commands, work.next, 400):
         deployment.consume_to_end(seconds=30)
     deployment.consume_to_end()
     verify.verify(deployment)
