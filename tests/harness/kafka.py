@@ -60,10 +60,6 @@ def _java(main, *arguments, heap, log4j):
             main, *arguments]
 
 
-def quiet(_error):
-    """An error callback: a broker that is down is what these tests are about."""
-
-
 _admins = []  # kept for good: see admin_client
 
 
@@ -72,7 +68,7 @@ def admin_client(bootstrap):
     (seen with 2.11.1: it joins a thread that nobody has told to end). There are few of these,
     so none is ever destroyed; process.leave() ends a program without trying."""
     client = AdminClient({
-        "bootstrap.servers": bootstrap, "error_cb": quiet, "log_level": 0,
+        "bootstrap.servers": bootstrap, "log_level": 0,
         "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
         "socket.timeout.ms": 10000})
     _admins.append(client)

@@ -14,7 +14,6 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import NewTopic, OffsetSpec
 
-from .kafka import quiet
 from .wait import wait_until
 
 _TIMESTAMP_MISSING = 0  # confluent_kafka: TIMESTAMP_NOT_AVAILABLE
@@ -144,7 +143,7 @@ class Sender:
     def __init__(self, kafka, **settings):
         self._producer = Producer({
             "bootstrap.servers": kafka.bootstrap, "enable.idempotence": True, "linger.ms": 2,
-            "partitioner": "murmur2_random", "error_cb": quiet, "log_level": 0,
+            "partitioner": "murmur2_random", "log_level": 0,
             "reconnect.backoff.max.ms": 500, "message.timeout.ms": 60000,
             "queue.buffering.max.messages": 500000, **settings})
 
@@ -200,7 +199,7 @@ class Reader:
             "bootstrap.servers": kafka.bootstrap, "group.id": "harness-reader",
             "isolation.level": "read_committed" if committed else "read_uncommitted",
             "enable.auto.commit": False, "auto.offset.reset": "error",
-            "enable.partition.eof": True, "error_cb": quiet, "log_level": 0,
+            "enable.partition.eof": True, "log_level": 0,
             "fetch.wait.max.ms": 50, "fetch.error.backoff.ms": 50,
             "reconnect.backoff.max.ms": 500, "topic.metadata.refresh.interval.ms": 2000})
         self._next = start_offsets(kafka, topic)
