@@ -326,7 +326,7 @@ static void put_or_hold(struct reader *reader, struct record *record)
     reader->held_since_ms = clock_monotonic_ms();
 }
 
-/* With --until-end what came later is left alone, or an end would never come under load. */
+/* With --until-end what came later is left alone, or under load no end would come. */
 static bool is_beyond_target(const struct reader *reader, const struct lane *lane,
                              int64_t offset)
 {
