@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "consumer/port.h"
+#include "consumer/core/port.h"
 #include "consumer/postgres_params.h"
 
 struct pg;

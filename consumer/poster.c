@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "consumer/core/decide.h"
+#include "consumer/core/next_step.h"
 #include "consumer/jitter.h"
 #include "consumer/posting_memory.h"
 #include "consumer/stages.h"
@@ -215,50 +216,32 @@ static void log_fault(struct poster *poster, const struct batch *batch, size_t f
                   LOG_I("faults", poster->faults));
 }
 
-enum run { RUN_DONE, RUN_REFUSED, RUN_DROPPED };
-
-static enum run stop_here(struct poster *poster, const struct batch *batch,
-                          enum port_status status)
+static enum progress progress_of(const struct posting *posting)
 {
-    struct pipeline *pipeline = poster->stage->pipeline;
-    if (status == PORT_FATAL)
-        pipeline_fail(pipeline, EXIT_CODE_INTERNAL);
-    else
-        pipeline_end_lap(pipeline, batch->lap, "fenced");
-    return RUN_DROPPED;
+    if (posting->count > 1)
+        return PROGRESS_MANY;
+    return posting->records[0].poisoned ? PROGRESS_POISON : PROGRESS_SINGLE;
 }
 
-/* While stopping, one fault is enough: nothing is lost, it will be delivered again. */
-static bool may_go_on(struct poster *poster, const struct batch *batch, unsigned attempt)
-{
-    struct pipeline *pipeline = poster->stage->pipeline;
-    if (!pipeline_is_closing(pipeline))
-        pipeline_rest(pipeline, batch->lap,
-                      jitter_ms(attempt, RETRY_BASE_MS, RETRY_CAP_MS));
-    return !pipeline_is_closing(pipeline) && !is_stale(poster, batch);
-}
+/* A run is what of the batch is posted at once: records[first..first + count). */
+struct run {
+    size_t first, count;
+    size_t wanted; /* for the next one */
+    unsigned attempt;
+};
 
-static enum run post_run(struct poster *poster, struct batch *batch, size_t first,
-                         size_t count)
+static enum step post_run(struct poster *poster, struct batch *batch,
+                          const struct run *run)
 {
     size_t results_mark = batch->results_used;
-    for (unsigned attempt = 0;; attempt++) {
-        begin_run(poster, batch, first, count);
-        enum port_status status = try_run(poster, batch);
-        if (status == PORT_OK) {
-            poster->faults = 0;
-            settle(poster, batch, first);
-            return RUN_DONE;
-        }
+    begin_run(poster, batch, run->first, run->count);
+    enum port_status status = try_run(poster, batch);
+    if (status != PORT_OK) {
         batch->results_used = results_mark;
-        log_fault(poster, batch, first, status);
-        if (status == PORT_REFUSED)
-            return RUN_REFUSED;
-        if (status == PORT_FENCED || status == PORT_FATAL)
-            return stop_here(poster, batch, status);
-        if (!may_go_on(poster, batch, attempt))
-            return stop_here(poster, batch, PORT_RETRY);
+        log_fault(poster, batch, run->first, status);
     }
+    return next_step(progress_of(poster->posting), status,
+                     pipeline_is_closing(poster->stage->pipeline));
 }
 
 /* --- the batch --- */
@@ -279,45 +262,68 @@ static void leave_out_halted(struct poster *poster, struct batch *batch, size_t 
     pipeline_compact(pipeline, batch, first);
 }
 
-/* A record that stands alone and is refused is poison; refused even as that, the database
- * refuses everything, and only an operator can help. */
-static bool poison(struct poster *poster, struct batch *batch, size_t first)
+static void poison(struct poster *poster, struct record *record)
 {
-    struct record *record = &batch->records[first];
-    if (record->poisoned) {
-        pipeline_fail(poster->stage->pipeline, EXIT_CODE_INTERNAL);
-        return false;
-    }
     record->poisoned = true;
     log_event(LOG_ERROR, "poison",
               "the database refuses this record; it is dead-lettered",
               LOG_T("sqlstate", store_sqlstate(poster->store)),
               LOG_I("partition", record->partition), LOG_I("offset", record->offset),
               LOG_T("key", record->intake.command.key));
-    return true;
+}
+
+static void go_on(struct poster *poster, struct batch *batch, struct run *run)
+{
+    poster->faults = 0;
+    settle(poster, batch, run->first);
+    run->first += run->count;
+    run->wanted = 2 * run->count;
+    run->attempt = 0;
+}
+
+/* False when the batch is to be dropped. */
+static bool take_step(struct poster *poster, struct batch *batch, struct run *run,
+                      enum step step)
+{
+    struct pipeline *pipeline = poster->stage->pipeline;
+    switch (step) {
+    case STEP_GO_ON:
+        go_on(poster, batch, run);
+        return true;
+    case STEP_TRY_AGAIN:
+        pipeline_rest(pipeline, batch->lap,
+                      jitter_ms(run->attempt++, RETRY_BASE_MS, RETRY_CAP_MS));
+        return true;
+    case STEP_HALVE:
+        run->wanted = run->count / 2;
+        return true;
+    case STEP_POISON:
+        poison(poster, &batch->records[run->first]);
+        return true;
+    case STEP_START_OVER:
+    case STEP_SETTLE:
+    case STEP_LEAVE:
+        pipeline_end_lap(pipeline, batch->lap, step_name(step));
+        return false;
+    case STEP_END:
+    case STEP_COUNT:
+        break;
+    }
+    pipeline_fail(pipeline, EXIT_CODE_INTERNAL);
+    return false;
 }
 
 static bool post_batch(struct poster *poster, struct batch *batch)
 {
-    size_t first = 0;
-    size_t wanted = batch->count;
+    struct run run = {.wanted = batch->count};
     for (;;) {
-        leave_out_halted(poster, batch, first);
-        if (first == batch->count)
+        leave_out_halted(poster, batch, run.first);
+        if (run.first == batch->count)
             return true;
-        size_t left = batch->count - first;
-        size_t count = wanted < left ? wanted : left;
-        enum run run = post_run(poster, batch, first, count);
-        if (run == RUN_DROPPED)
+        size_t left = batch->count - run.first;
+        run.count = run.wanted < left ? run.wanted : left;
+        if (!take_step(poster, batch, &run, post_run(poster, batch, &run)))
             return false;
-        if (run == RUN_DONE) {
-            first += count;
-            wanted = 2 * count;
-        } else if (count > 1) {
-            wanted = count / 2;
-        } else if (!poison(poster, batch, first)) {
-            return false;
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "consumer/port.h"
+#include "consumer/core/port.h"
 
 enum { SQLSTATE_SIZE = 5 };
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "consumer/core/next_step.h"
 #include "consumer/jitter.h"
 #include "consumer/stages.h"
 
@@ -279,10 +280,10 @@ static bool attach(struct reader *reader, size_t count)
  */
 static bool claim(struct reader *reader, size_t count)
 {
-    enum port_status status = ask_everybody(reader, count);
-    if (status == PORT_FATAL)
+    enum step step = next_step(PROGRESS_CLAIMING, ask_everybody(reader, count), false);
+    if (step == STEP_END)
         pipeline_fail(reader->stage->pipeline, EXIT_CODE_INTERNAL);
-    if (status != PORT_OK)
+    if (step != STEP_GO_ON)
         return false;
     struct plan plan = plan_resume(reader, count);
     if (plan.to_commit > 0 &&

@@ -1,16 +1,24 @@
 /* replier.c: publishes what was decided. Takes all batches that wait and makes one Kafka
  * transaction of them. After any failure the lap ends: what is visible and committed is
  * then read from Kafka again, never from memory. */
+#include "base/clock.h"
 #include "base/log.h"
+#include "consumer/core/next_step.h"
 #include "consumer/jitter.h"
 #include "consumer/stages.h"
 
-enum { RECOVER_BASE_MS = 50, RECOVER_CAP_MS = 2000, TOGETHER_MAX = 256, FENCED_MAX = 2 };
+enum {
+    RECOVER_BASE_MS = 50,
+    RECOVER_CAP_MS = 2000,
+    TOGETHER_MAX = 256,
+    FENCED_WITHIN_MS = 300000
+};
 
 struct replier {
     const struct stage *stage;
-    uint64_t lap;    /* of the work in hand */
-    unsigned fenced; /* in a row */
+    uint64_t lap; /* of the work in hand */
+    bool fenced;  /* ever; fenced_at_ms is when, the last time */
+    int64_t fenced_at_ms;
 };
 
 static bool is_stale(void *context)
@@ -20,49 +28,64 @@ static bool is_stale(void *context)
            source_is_lost(replier->stage->settings->source);
 }
 
-/* Fenced again and again: somebody else lives under the same transactional id. */
+/* Fenced twice within minutes: somebody else lives under the same transactional id. Taking
+ * the id back once more lets the other one see its second fence, too, so that neither of
+ * the two goes on unnoticed. */
 static void note_fenced(struct replier *replier)
 {
-    if (++replier->fenced < FENCED_MAX)
+    int64_t now_ms = clock_monotonic_ms();
+    bool again = replier->fenced && now_ms - replier->fenced_at_ms < FENCED_WITHIN_MS;
+    replier->fenced = true;
+    replier->fenced_at_ms = now_ms;
+    if (!again)
         return;
     log_note(LOG_FATAL, "instance_not_unique",
              "another process uses the same group and instance; give each process an "
              "instance of its own");
+    if (reply_recover(replier->stage->settings->reply) != PORT_OK)
+        log_note(LOG_WARNING, "instance_not_taken_back",
+                 "the other process could not be told");
     pipeline_fail(replier->stage->pipeline, EXIT_CODE_USAGE);
 }
 
-/* False when the replier cannot or need not become ready. */
+/* Finds out how the last Kafka transaction ended: a new producer finishes or aborts what
+ * the old one left, and only then are committed offsets final. Costs nothing when all is
+ * well. False when that is left to the next process. */
 static bool become_ready(struct replier *replier)
 {
     struct pipeline *pipeline = replier->stage->pipeline;
-    for (unsigned attempt = 0; !pipeline_is_closing(pipeline); attempt++) {
+    for (unsigned attempt = 0; pipeline_failure(pipeline) == EXIT_CODE_DONE; attempt++) {
+        bool stopping = pipeline_is_closing(pipeline);
         enum port_status status = reply_recover(replier->stage->settings->reply);
         if (status == PORT_OK)
             return true;
-        if (status == PORT_FATAL)
-            pipeline_fail(pipeline, EXIT_CODE_INTERNAL);
+        enum step step = next_step(PROGRESS_SETTLING, status, stopping);
         if (status == PORT_FENCED)
             note_fenced(replier);
-        if (pipeline_failure(pipeline) != EXIT_CODE_DONE)
+        if (step == STEP_END)
+            pipeline_fail(pipeline, EXIT_CODE_INTERNAL);
+        if (step != STEP_TRY_AGAIN)
             return false;
         pipeline_rest(pipeline, pipeline_lap(pipeline),
                       jitter_ms(attempt, RECOVER_BASE_MS, RECOVER_CAP_MS));
     }
-    return reply_recover(replier->stage->settings->reply) == PORT_OK;
+    return false;
 }
 
-/* What became of a transaction that failed is settled before the lap ends: a new producer
- * finishes or aborts what the old one left, and only then are committed offsets final. */
+/* Whether the answers are visible and their offsets committed. */
 static bool conclude(struct replier *replier, enum port_status status)
 {
-    if (status == PORT_OK) {
-        replier->fenced = 0;
+    struct pipeline *pipeline = replier->stage->pipeline;
+    enum step step = next_step(PROGRESS_ANSWERING, status, pipeline_is_closing(pipeline));
+    if (step == STEP_GO_ON)
         return true;
-    }
     if (status == PORT_FENCED)
         note_fenced(replier);
-    become_ready(replier);
-    pipeline_end_lap(replier->stage->pipeline, replier->lap, "kafka transaction failed");
+    if (step == STEP_END)
+        pipeline_fail(pipeline, EXIT_CODE_INTERNAL);
+    else
+        become_ready(replier);
+    pipeline_end_lap(pipeline, replier->lap, step_name(step));
     return false;
 }
 

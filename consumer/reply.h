@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #include "consumer/batch.h"
-#include "consumer/port.h"
+#include "consumer/core/port.h"
 
 struct reply;
 

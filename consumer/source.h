@@ -14,7 +14,7 @@
 
 #include "consumer/core/position.h"
 #include "consumer/core/record.h"
-#include "consumer/port.h"
+#include "consumer/core/port.h"
 
 struct source;
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "consumer/core/posting.h"
-#include "consumer/port.h"
+#include "consumer/core/port.h"
 
 struct store;
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "consumer/core/posting.h"
-#include "consumer/port.h"
+#include "consumer/core/port.h"
 
 enum {
     BOOKS_ROWS_MAX = 512,

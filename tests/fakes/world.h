@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "consumer/core/record.h"
-#include "consumer/port.h"
+#include "consumer/core/port.h"
 #include "consumer/reply.h"
 #include "consumer/source.h"
 #include "consumer/store.h"

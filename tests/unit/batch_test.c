@@ -1,6 +1,6 @@
 /* batch_test.c: the memory of a batch: born with its maximum, reused. */
 #include "consumer/batch.h"
-#include "consumer/port.h"
+#include "consumer/core/port.h"
 #include "schema/result.h"
 #include "tests/unit/test.h"
 
