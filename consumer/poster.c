@@ -305,6 +305,7 @@ static bool take_step(struct poster *poster, struct batch *batch, struct run *ru
     case STEP_LEAVE:
         pipeline_end_lap(pipeline, batch->lap, step_name(step));
         return false;
+    case STEP_YIELD:
     case STEP_END:
     case STEP_COUNT:
         break;

@@ -410,6 +410,9 @@ static void serve(struct reader *reader, enum source_event event, struct record 
     case SOURCE_OUT_OF_RANGE:
         out_of_range(reader, record);
         break;
+    case SOURCE_FENCED:
+        pipeline_fail(reader->stage->pipeline, EXIT_CODE_USAGE);
+        break;
     case SOURCE_FATAL:
         pipeline_fail(reader->stage->pipeline, EXIT_CODE_INTERNAL);
         break;

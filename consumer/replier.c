@@ -1,7 +1,6 @@
 /* replier.c: publishes what was decided. Takes all batches that wait and makes one Kafka
  * transaction of them. After any failure the lap ends: what is visible and committed is
  * then read from Kafka again, never from memory. */
-#include "base/clock.h"
 #include "base/log.h"
 #include "consumer/core/next_step.h"
 #include "consumer/jitter.h"
@@ -11,14 +10,11 @@ enum {
     RECOVER_BASE_MS = 50,
     RECOVER_CAP_MS = 2000,
     TOGETHER_MAX = 256,
-    FENCED_WITHIN_MS = 300000
 };
 
 struct replier {
     const struct stage *stage;
     uint64_t lap; /* of the work in hand */
-    bool fenced;  /* ever; fenced_at_ms is when, the last time */
-    int64_t fenced_at_ms;
 };
 
 static bool is_stale(void *context)
@@ -28,24 +24,23 @@ static bool is_stale(void *context)
            source_is_lost(replier->stage->settings->source);
 }
 
-/* Fenced twice within minutes: somebody else lives under the same transactional id. Taking
- * the id back once more lets the other one see its second fence, too, so that neither of
- * the two goes on unnoticed. */
-static void note_fenced(struct replier *replier)
+/* Another process lives under our group and instance. Taking the transactional id back
+ * once has that one fenced in its turn, so that neither of the two goes on unnoticed. */
+static void yield(struct replier *replier)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    bool again = replier->fenced && now_ms - replier->fenced_at_ms < FENCED_WITHIN_MS;
-    replier->fenced = true;
-    replier->fenced_at_ms = now_ms;
-    if (!again)
-        return;
     log_note(LOG_FATAL, "instance_not_unique",
              "another process uses the same group and instance; give each process an "
              "instance of its own");
-    if (reply_recover(replier->stage->settings->reply) != PORT_OK)
-        log_note(LOG_WARNING, "instance_not_taken_back",
-                 "the other process could not be told");
+    reply_take_back(replier->stage->settings->reply);
     pipeline_fail(replier->stage->pipeline, EXIT_CODE_USAGE);
+}
+
+static void end_with(struct replier *replier, enum step step)
+{
+    if (step == STEP_YIELD)
+        yield(replier);
+    else if (step == STEP_END)
+        pipeline_fail(replier->stage->pipeline, EXIT_CODE_INTERNAL);
 }
 
 /* Finds out how the last Kafka transaction ended: a new producer finishes or aborts what
@@ -60,10 +55,7 @@ static bool become_ready(struct replier *replier)
         if (status == PORT_OK)
             return true;
         enum step step = next_step(PROGRESS_SETTLING, status, stopping);
-        if (status == PORT_FENCED)
-            note_fenced(replier);
-        if (step == STEP_END)
-            pipeline_fail(pipeline, EXIT_CODE_INTERNAL);
+        end_with(replier, step);
         if (step != STEP_TRY_AGAIN)
             return false;
         pipeline_rest(pipeline, pipeline_lap(pipeline),
@@ -79,11 +71,8 @@ static bool conclude(struct replier *replier, enum port_status status)
     enum step step = next_step(PROGRESS_ANSWERING, status, pipeline_is_closing(pipeline));
     if (step == STEP_GO_ON)
         return true;
-    if (status == PORT_FENCED)
-        note_fenced(replier);
-    if (step == STEP_END)
-        pipeline_fail(pipeline, EXIT_CODE_INTERNAL);
-    else
+    end_with(replier, step);
+    if (step == STEP_SETTLE)
         become_ready(replier);
     pipeline_end_lap(pipeline, replier->lap, step_name(step));
     return false;

@@ -28,6 +28,9 @@ reply_commit(struct reply *reply, const struct next_offset *offsets, size_t coun
              reply_is_stale *is_stale, void *context);
 /* After RETRY/IN_DOUBT: makes the producer usable again (a new one if need be). */
 __attribute__((warn_unused_result)) enum port_status reply_recover(struct reply *reply);
+/* After FENCED, before the end: takes the transactional id back once, so that the other
+ * process is fenced and notices, too. Takes a few seconds. */
+void reply_take_back(struct reply *reply);
 void reply_close(struct reply *reply); /* NULL is fine */
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -22,7 +23,9 @@ enum {
     CALL_DEADLINE_S = 15,
     COMMIT_ATTEMPTS = 3,
     ABORT_ATTEMPTS = 3,
-    FAILURES_BEFORE_NEW_PRODUCER = 3
+    FAILURES_BEFORE_NEW_PRODUCER = 3,
+    TAKE_BACK_AFTER_S = 3,
+    OWN_TIMEOUT_MS = 4000 /* well below transaction.timeout.ms */
 };
 
 struct reply {
@@ -33,6 +36,7 @@ struct reply {
     bool ready;        /* init_transactions succeeded */
     bool dead;         /* a fatal error: only a new producer helps */
     unsigned failures; /* in a row */
+    int64_t begun_at_ms;
 };
 
 /* Even an empty callback: without one, commit polls in slices of 10 ms. */
@@ -50,6 +54,13 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message,
               LOG_T("topic", rd_kafka_topic_name(message->rkt)),
               LOG_T("code", rd_kafka_err2name(message->err)),
               LOG_T("error", rd_kafka_err2str(message->err)));
+}
+
+/* The broker fences also the producer whose transaction has run out of time, after this
+ * process was stopped or starved. Only when that cannot be is it another process. */
+static bool may_be_own_timeout(const struct reply *reply)
+{
+    return clock_monotonic_ms() - reply->begun_at_ms > OWN_TIMEOUT_MS;
 }
 
 /* Judges and destroys an error of a transactional call. */
@@ -71,7 +82,7 @@ static enum port_status judge(struct reply *reply, rd_kafka_error_t *error,
                   LOG_T("call", call), LOG_T("code", rd_kafka_err2name(code)),
                   LOG_T("next", reply->dead ? "new producer" : "abort"));
     rd_kafka_error_destroy(error);
-    if (code == RD_KAFKA_RESP_ERR__FENCED)
+    if (code == RD_KAFKA_RESP_ERR__FENCED && !may_be_own_timeout(reply))
         return PORT_FENCED;
     return retriable ? PORT_RETRY : PORT_IN_DOUBT;
 }
@@ -145,6 +156,7 @@ enum port_status reply_recover(struct reply *reply)
     if (reply->ready)
         return PORT_OK;
     watchdog_arm("init_transactions", CALL_DEADLINE_S);
+    reply->begun_at_ms = clock_monotonic_ms();
     enum port_status status =
         judge(reply, rd_kafka_init_transactions(reply->producer, CALL_TIMEOUT_MS),
               "init_transactions");
@@ -155,6 +167,17 @@ enum port_status reply_recover(struct reply *reply)
     }
     watchdog_disarm();
     return status;
+}
+
+/* Not at once: it may be the very start of the other process that has fenced us, and that
+ * start repeats itself until it has come through. */
+void reply_take_back(struct reply *reply)
+{
+    struct timespec other_starts = {.tv_sec = TAKE_BACK_AFTER_S};
+    nanosleep(&other_starts, NULL);
+    if (reply_recover(reply) != PORT_OK)
+        log_note(LOG_WARNING, "instance_not_taken_back",
+                 "the other process could not be told");
 }
 
 /* The offsets of a transaction: for each partition the highest of all batches. */
@@ -235,8 +258,9 @@ static enum port_status commit(struct reply *reply)
     return status;
 }
 
-/* What cannot be aborted in a few attempts ends with its producer. */
-static void give_up(struct reply *reply)
+/* What cannot be aborted in a few attempts ends with its producer. Commit may say no more
+ * than that it failed where abort says that we are fenced. */
+static enum port_status give_up(struct reply *reply, enum port_status why)
 {
     enum port_status status = PORT_RETRY;
     reply->failures++;
@@ -249,6 +273,7 @@ static void give_up(struct reply *reply)
     watchdog_disarm();
     if (status != PORT_OK)
         reply->dead = true;
+    return status == PORT_FENCED ? PORT_FENCED : why;
 }
 
 static enum port_status queue_answers(struct reply *reply, const struct batch *batch)
@@ -281,6 +306,7 @@ static enum port_status transact(struct reply *reply, struct batch *const *batch
                                  const struct staleness *staleness)
 {
     watchdog_arm("a Kafka transaction", CALL_DEADLINE_S);
+    reply->begun_at_ms = clock_monotonic_ms();
     enum port_status status =
         judge(reply, rd_kafka_begin_transaction(reply->producer), "begin_transaction");
     for (size_t i = 0; status == PORT_OK && i < count; i++)
@@ -292,11 +318,10 @@ static enum port_status transact(struct reply *reply, struct batch *const *batch
     if (status == PORT_OK)
         status = commit(reply);
     watchdog_disarm();
-    if (status == PORT_OK)
-        reply->failures = 0;
-    else
-        give_up(reply);
-    return status;
+    if (status != PORT_OK)
+        return give_up(reply, status);
+    reply->failures = 0;
+    return PORT_OK;
 }
 
 enum port_status reply_publish(struct reply *reply, struct batch *const *batches,

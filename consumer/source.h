@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "consumer/core/port.h"
 #include "consumer/core/position.h"
 #include "consumer/core/record.h"
-#include "consumer/core/port.h"
 
 struct source;
 
@@ -27,6 +27,7 @@ enum source_event {
                         source_yield */
     SOURCE_LOST,     /* they are gone already: drop what is in hand, then source_yield */
     SOURCE_OUT_OF_RANGE, /* *record has the partition: its offset is not in the log */
+    SOURCE_FENCED,       /* another process is the same member of the group */
     SOURCE_FATAL         /* the handle is dead: end the process, a restart is safe */
 };
 

@@ -274,14 +274,23 @@ void source_release(struct record *record)
     record->origin = NULL;
 }
 
-static bool is_fatal(struct source *source)
+/* With static membership (group.instance.id) the last process to join wins, and all others
+ * of the same name are told so. */
+static enum source_event fatal_event(struct source *source)
 {
     char text[256];
     rd_kafka_resp_err_t err = rd_kafka_fatal_error(source->handle, text, sizeof text);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return false;
+        return SOURCE_NOTHING;
+    if (err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
+        log_note(
+            LOG_FATAL, "instance_not_unique",
+            "another process uses the same kafka.group.instance.id; give each process "
+            "one of its own");
+        return SOURCE_FENCED;
+    }
     log_kafka(LOG_FATAL, "kafka_consumer_fatal", "the consumer cannot go on", err, text);
-    return true;
+    return SOURCE_FATAL;
 }
 
 /* An error event is information, except an end, a position outside of the log, and a dead
@@ -298,7 +307,10 @@ static enum source_event error_event(struct source *source, rd_kafka_message_t *
     if (err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
         err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
         return SOURCE_OUT_OF_RANGE;
-    if (err == RD_KAFKA_RESP_ERR__FATAL || is_fatal(source))
+    enum source_event fatal = fatal_event(source);
+    if (fatal != SOURCE_NOTHING)
+        return fatal;
+    if (err == RD_KAFKA_RESP_ERR__FATAL)
         return SOURCE_FATAL;
     if (log_is_due(&seen))
         log_kafka(LOG_WARNING, "kafka_consumer_error", "the consumer reports an error",

@@ -4,7 +4,8 @@
 #include "base/must.h"
 
 /* FENCED while claiming is the race for an epoch that somebody else won; asking again
- * shows whether the partition is still ours. IN_DOUBT while posting is no failure: the
+ * shows whether the partition is still ours. FENCED by Kafka means that another process
+ * uses our transactional id; one that stops lets it have it. IN_DOUBT while posting is no failure: the
  * unique key of the inbox tells on the next lookup. Stopping never changes what was done,
  * only whether it is tried again: one fault is enough, nothing is lost. */
 /* clang-format off */
@@ -46,7 +47,7 @@ static const enum step table[PROGRESS_COUNT][PORT_STATUS_COUNT][2] = {
         [PORT_OK]       = {STEP_GO_ON,      STEP_GO_ON},
         [PORT_RETRY]    = {STEP_SETTLE,     STEP_SETTLE},
         [PORT_IN_DOUBT] = {STEP_SETTLE,     STEP_SETTLE},
-        [PORT_FENCED]   = {STEP_SETTLE,     STEP_SETTLE},
+        [PORT_FENCED]   = {STEP_YIELD,      STEP_LEAVE},
         [PORT_REFUSED]  = {STEP_SETTLE,     STEP_SETTLE},
         [PORT_FATAL]    = {STEP_END,        STEP_END},
     },
@@ -54,7 +55,7 @@ static const enum step table[PROGRESS_COUNT][PORT_STATUS_COUNT][2] = {
         [PORT_OK]       = {STEP_START_OVER, STEP_LEAVE},
         [PORT_RETRY]    = {STEP_TRY_AGAIN,  STEP_LEAVE},
         [PORT_IN_DOUBT] = {STEP_TRY_AGAIN,  STEP_LEAVE},
-        [PORT_FENCED]   = {STEP_TRY_AGAIN,  STEP_LEAVE},
+        [PORT_FENCED]   = {STEP_YIELD,      STEP_LEAVE},
         [PORT_REFUSED]  = {STEP_TRY_AGAIN,  STEP_LEAVE},
         [PORT_FATAL]    = {STEP_END,        STEP_END},
     },
@@ -98,6 +99,10 @@ static const struct step_text step_texts[STEP_COUNT] = {
                                "anything is read again."},
     [STEP_LEAVE] = {"leave", "A stop was asked for: it is left as it is and will be "
                              "delivered again."},
+    [STEP_YIELD] = {"yield",
+                    "Another process lives under the same group and instance: it "
+                    "is told by taking the name back once, and this one ends "
+                    "with exit code 2."},
     [STEP_END] = {"end", "The process ends with exit code 70; a restart is safe."},
 };
 

@@ -27,6 +27,7 @@ enum step {
     STEP_START_OVER, /* drop what is in flight; claim and read from the committed offsets */
     STEP_SETTLE,     /* find out how the Kafka transaction ended, then start over */
     STEP_LEAVE,      /* stopping: leave it as it is; it will be delivered again */
+    STEP_YIELD,      /* another process lives under our name: tell it, end with 2 */
     STEP_END,        /* end the process with 70: a restart is safe */
     STEP_COUNT
 };

@@ -301,10 +301,9 @@ static void late_publish(unsigned number, struct run_setup setup)
 
 static void two_of_one_name(void)
 {
-    struct world *world = new_world("fenced again and again");
+    struct world *world = new_world("fenced by another of our name");
     world_add_fault(
-        world, (struct fault){
-                   .call = CALL_PUBLISH, .first = 2, .times = 2, .status = PORT_FENCED});
+        world, (struct fault){.call = CALL_PUBLISH, .first = 2, .status = PORT_FENCED});
     CHECK_INT(run_once(world, plain), EXIT_CODE_USAGE);
     check_sound(world);
     check_end(world, plain);

@@ -128,7 +128,7 @@ static unsigned next_random(uint64_t *state, unsigned bound)
     return (unsigned)(*state >> 33) % bound;
 }
 
-/* Two FENCED of the Kafka producer in a row end the worker for good, so they stay out. */
+/* FENCED by Kafka ends the worker for good, so it stays out. */
 static void add_random_fault(struct world *world, uint64_t *state)
 {
     struct fault fault = faults[next_random(state, FAULTS)];

@@ -49,7 +49,7 @@ bool run_to_end(struct world *world, struct run_setup setup,
             return true;
         if (code == EXIT_CODE_DONE)
             world->early_ends++;
-        else if (code != EXIT_CODE_INTERNAL)
+        else if (code != EXIT_CODE_INTERNAL && code != EXIT_CODE_USAGE)
             return DIFFERS(difference, "the worker ended with %d", code);
     }
     return DIFFERS(difference, "the worker does not get to the end");

@@ -162,18 +162,25 @@ def resident_bytes(pid):
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_two_processes_of_one_instance_do_no_harm(deploy):
-    """A mistake of configuration: they fence each other in Kafka; the books stay right."""
+@pytest.mark.parametrize("static", [False, True])
+def test_two_processes_of_one_instance(deploy, static):
+    """A mistake of configuration: it is noticed and said, nobody fences for ever, and the
+    books stay right. Of two static members only the one that came first is told."""
     deployment = deploy(partitions=2)
     work = Workload(seed=32, partitions=2)
     deployment.send(work.opening())
     deployment.consume_to_end()
-    pair = [deployment.consumer("a"), deployment.consumer("a")]
-    with Load(deployment.sender, deployment.commands, work.next, 300) as load:
-        load.wait_sent(900)
-    for each in pair:
-        if each.running:
-            each.kill()
+    more = {"kafka__group__instance__id": "a"} if static else {}
+    first = deployment.consumer("a", **more)
+    deployment.wait_members("a")
+    second = deployment.consumer("a", **more)
+    with Load(deployment.sender, deployment.commands, work.next, 300):
+        first.exits(2, 60)
+        if not static:
+            second.exits(2, 60)
+    for each in (first,) if static else (first, second):
+        assert "another process uses the same" in each.log.read_text()
+    second.kill()
     deployment.consume_to_end(seconds=90)
     verify.verify(deployment)
 

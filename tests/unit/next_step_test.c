@@ -15,6 +15,11 @@ static bool is_posting(enum progress progress)
            progress == PROGRESS_POISON;
 }
 
+static bool is_about_kafka(enum progress progress)
+{
+    return progress == PROGRESS_ANSWERING || progress == PROGRESS_SETTLING;
+}
+
 static enum step when_refused(enum progress progress, bool stopping)
 {
     switch (progress) {
@@ -40,6 +45,8 @@ static enum step expected(enum progress progress, enum port_status status, bool 
         return STEP_END;
     if (status == PORT_REFUSED)
         return when_refused(progress, stopping);
+    if (status == PORT_FENCED && is_about_kafka(progress))
+        return stopping ? STEP_LEAVE : STEP_YIELD;
     if (progress == PROGRESS_ANSWERING)
         return status == PORT_OK ? STEP_GO_ON : STEP_SETTLE;
     if (status == PORT_OK && progress != PROGRESS_SETTLING)
