@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "consumer/failpoint.h"
 #include "consumer/postgres_session.h"
 #include "consumer/postgres_sqlstate.h"
 
@@ -347,6 +348,8 @@ enum port_status pg_connect(struct pg *pg)
     if (pg->connection != NULL && PQstatus(pg->connection) == CONNECTION_OK)
         return PORT_OK;
     pg_disconnect(pg);
+    if (FAILPOINT(CONNECT_BEGUN))
+        return PORT_RETRY;
     if (!is_readable(pg->settings.postgres)) {
         pg_set_fault(pg,
                      "the setting `postgres` is no connection string or URI of libpq");
@@ -361,7 +364,7 @@ enum port_status pg_connect(struct pg *pg)
     if (PQstatus(pg->connection) != CONNECTION_OK)
         return explain_refusal(pg);
     pg->connection_number++;
-    enum port_status status = prepare_session(pg);
+    enum port_status status = FAILPOINT(CONNECT_DONE) ? PORT_RETRY : prepare_session(pg);
     if (status != PORT_OK)
         pg_disconnect(pg);
     return status == PORT_REFUSED ? PORT_FATAL : status;

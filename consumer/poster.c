@@ -13,6 +13,7 @@
 #include "base/must.h"
 #include "consumer/core/decide.h"
 #include "consumer/core/next_step.h"
+#include "consumer/failpoint.h"
 #include "consumer/jitter.h"
 #include "consumer/posting_memory.h"
 #include "consumer/stages.h"
@@ -104,26 +105,34 @@ static void write_result(struct posting *posting, struct batch *batch, size_t in
     batch->results_used -= RESULT_MAX - posting->result_sizes[index];
 }
 
+static enum port_status give_up(struct poster *poster, enum port_status why)
+{
+    store_rollback(poster->store);
+    return why;
+}
+
 static enum port_status try_run(struct poster *poster, struct batch *batch)
 {
     struct posting *posting = poster->posting;
     if (is_stale(poster, batch))
         return PORT_FENCED;
-    enum port_status status = store_lookup(poster->store, posting);
+    enum port_status status =
+        FAILPOINT(LOOKUP_BEGUN) ? PORT_RETRY : store_lookup(poster->store, posting);
     if (status != PORT_OK)
         return status;
-    if (went_back(posting)) {
-        store_rollback(poster->store);
-        return PORT_FENCED;
-    }
+    if (went_back(posting))
+        return give_up(poster, PORT_FENCED);
+    if (FAILPOINT(LOOKUP_DONE))
+        return give_up(poster, PORT_RETRY);
     decide_posting(posting);
     for (size_t i = 0; i < posting->count; i++)
         write_result(posting, batch, i);
-    if (is_stale(poster, batch)) {
-        store_rollback(poster->store);
-        return PORT_FENCED;
-    }
-    return store_commit(poster->store, posting);
+    if (is_stale(poster, batch))
+        return give_up(poster, PORT_FENCED);
+    if (FAILPOINT(DECIDED) || FAILPOINT(COMMIT_BEGUN))
+        return give_up(poster, PORT_RETRY);
+    status = store_commit(poster->store, posting);
+    return status == PORT_OK && FAILPOINT(COMMIT_DONE) ? PORT_IN_DOUBT : status;
 }
 
 /* --- after the commit: answers, offsets, halts --- */
@@ -272,10 +281,18 @@ static void poison(struct poster *poster, struct record *record)
               LOG_T("key", record->intake.command.key));
 }
 
+/* Where no call is at hand that could fail, a failpoint ends the lap. */
+static void end_lap_if(struct poster *poster, const struct batch *batch, bool failed)
+{
+    if (failed)
+        pipeline_end_lap(poster->stage->pipeline, batch->lap, "failpoint");
+}
+
 static void go_on(struct poster *poster, struct batch *batch, struct run *run)
 {
     poster->faults = 0;
     settle(poster, batch, run->first);
+    end_lap_if(poster, batch, FAILPOINT(SETTLED));
     run->first += run->count;
     run->wanted = 2 * run->count;
     run->attempt = 0;
@@ -299,6 +316,7 @@ static bool take_step(struct poster *poster, struct batch *batch, struct run *ru
         return true;
     case STEP_POISON:
         poison(poster, &batch->records[run->first]);
+        end_lap_if(poster, batch, FAILPOINT(POISONED));
         return true;
     case STEP_START_OVER:
     case STEP_SETTLE:
@@ -328,6 +346,15 @@ static bool post_batch(struct poster *poster, struct batch *batch)
     }
 }
 
+static void hand_over(struct poster *poster, struct batch *batch)
+{
+    struct pipeline *pipeline = poster->stage->pipeline;
+    end_lap_if(poster, batch, FAILPOINT(HAND_OVER_BEGUN));
+    pipeline_hand_over(pipeline, batch);
+    if (FAILPOINT(HAND_OVER_DONE))
+        pipeline_end_lap(pipeline, pipeline_lap(pipeline), "failpoint");
+}
+
 void poster_run(const struct stage *stage)
 {
     struct poster poster = {.stage = stage,
@@ -335,8 +362,9 @@ void poster_run(const struct stage *stage)
                             .posting = posting_new(stage->settings->batch_records)};
     struct batch *batch;
     while ((batch = pipeline_take(stage->pipeline, stage->poster)) != NULL) {
+        end_lap_if(&poster, batch, FAILPOINT(BATCH_TAKEN));
         if (!is_stale(&poster, batch) && post_batch(&poster, batch))
-            pipeline_hand_over(stage->pipeline, batch);
+            hand_over(&poster, batch);
         else
             pipeline_drop(stage->pipeline, batch);
     }

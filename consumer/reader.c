@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "consumer/core/next_step.h"
+#include "consumer/failpoint.h"
 #include "consumer/jitter.h"
 #include "consumer/stages.h"
 
@@ -81,9 +82,18 @@ static void unclaim(struct lane *lane)
     lane->reached = false;
 }
 
+/* Where no call is at hand that could fail, a failpoint ends the lap. */
+static void end_lap_if(struct reader *reader, bool failed)
+{
+    if (failed)
+        pipeline_end_lap(reader->stage->pipeline, pipeline_lap(reader->stage->pipeline),
+                         "failpoint");
+}
+
 /* The one way back from every trouble. */
 static void start_over(struct reader *reader)
 {
+    end_lap_if(reader, FAILPOINT(RESTART_BEGUN));
     pipeline_new_lap(reader->stage->pipeline);
     drop_held(reader);
     source_detach(reader->stage->settings->source);
@@ -91,6 +101,7 @@ static void start_over(struct reader *reader)
         unclaim(&reader->lanes[i]);
     reader->claim_at_ms = clock_monotonic_ms() +
                           jitter_ms(reader->claim_attempt++, CLAIM_BASE_MS, CLAIM_CAP_MS);
+    end_lap_if(reader, FAILPOINT(RESTART_DONE));
 }
 
 /* --- halts --- */
@@ -98,11 +109,13 @@ static void start_over(struct reader *reader)
 static void halt_lane(struct reader *reader, struct lane *lane, enum halt_reason reason,
                       int64_t offset)
 {
+    end_lap_if(reader, FAILPOINT(HALT_BEGUN));
     log_event(LOG_ERROR, "halted", position_halt_sentence(reason),
               LOG_T("reason", position_halt_name(reason)),
               LOG_I("partition", lane->partition), LOG_I("offset", offset));
     lane->state = LANE_HALTED;
     reader->anything_halted = true;
+    end_lap_if(reader, FAILPOINT(HALT_DONE));
 }
 
 static void follow_halts(struct reader *reader)
@@ -141,6 +154,7 @@ static void follow_owned(struct reader *reader)
     reader->assigned = true;
     reader->claim_attempt = 0;
     reader->claim_at_ms = 0;
+    end_lap_if(reader, FAILPOINT(ASSIGNED));
 }
 
 static bool is_owned(const int32_t *partitions, size_t count, int32_t partition)
@@ -171,17 +185,19 @@ static void forget_lanes(struct reader *reader)
 static void give_back(struct reader *reader, bool lost)
 {
     struct pipeline *pipeline = reader->stage->pipeline;
+    end_lap_if(reader, FAILPOINT(REVOKE_BEGUN));
     bool finished =
         !lost && reader->held.origin == NULL && pipeline_wait_idle(pipeline, DRAIN_MS);
     log_event(LOG_INFO, lost ? "lost" : "revoked",
               lost ? "the group took partitions away"
                    : "the group asks for partitions back",
               LOG_T("finished", finished ? "yes" : "no"));
-    if (!finished)
+    if (!finished || FAILPOINT(REVOKE_DRAINED))
         start_over(reader);
     source_yield(reader->stage->settings->source);
     forget_lanes(reader);
     reader->assigned = reader->lane_count > 0;
+    end_lap_if(reader, FAILPOINT(REVOKE_DONE));
 }
 
 /* --- claiming --- */
@@ -208,10 +224,12 @@ static void describe(struct reader *reader, size_t count)
 static enum port_status ask_everybody(struct reader *reader, size_t count)
 {
     const struct worker_settings *settings = reader->stage->settings;
+    if (FAILPOINT(CLAIM_BEGUN))
+        return PORT_RETRY;
     enum port_status status =
         source_marks(settings->source, reader->partitions, reader->marks, count);
-    if (status != PORT_OK)
-        return status;
+    if (status != PORT_OK || FAILPOINT(CLAIM_MARKED))
+        return status == PORT_OK ? PORT_RETRY : status;
     for (size_t i = 0; i < count; i++)
         reader->claims[i] = (struct claim){.partition = reader->partitions[i],
                                            .log_start = reader->marks[i].log_start};
@@ -262,8 +280,9 @@ static struct plan plan_resume(struct reader *reader, size_t count)
 
 static bool attach(struct reader *reader, size_t count)
 {
-    if (count > 0 && source_attach(reader->stage->settings->source, reader->attachments,
-                                   count) != PORT_OK)
+    if (FAILPOINT(ATTACH_BEGUN) ||
+        (count > 0 && source_attach(reader->stage->settings->source, reader->attachments,
+                                    count) != PORT_OK))
         return false;
     for (size_t i = 0; i < count; i++) {
         struct lane *lane = lane_of(reader, reader->attachments[i].partition);
@@ -272,25 +291,32 @@ static bool attach(struct reader *reader, size_t count)
                   LOG_I("partition", lane->partition), LOG_I("offset", lane->position),
                   LOG_I("epoch", lane->epoch));
     }
+    end_lap_if(reader, FAILPOINT(ATTACH_DONE));
     return true;
 }
 
-/* True when nothing is left to claim. Nothing is read before the offset to start at is a
- * committed one: a crash after the first posting would leave answers that nobody sends.
- */
+/* Nothing is read before the offset to start at is a committed one: a crash after the
+ * first posting would leave answers that nobody sends. */
+static bool commit_first(struct reader *reader, size_t count)
+{
+    if (count == 0)
+        return true;
+    return !FAILPOINT(FIRST_COMMIT_BEGUN) &&
+           pipeline_commit_offsets(reader->stage->pipeline, reader->first_offsets, count,
+                                   COMMIT_FIRST_WAIT_MS) &&
+           !FAILPOINT(FIRST_COMMIT_DONE);
+}
+
+/* True when nothing is left to claim. */
 static bool claim(struct reader *reader, size_t count)
 {
     enum step step = next_step(PROGRESS_CLAIMING, ask_everybody(reader, count), false);
     if (step == STEP_END)
         pipeline_fail(reader->stage->pipeline, EXIT_CODE_INTERNAL);
-    if (step != STEP_GO_ON)
+    if (step != STEP_GO_ON || FAILPOINT(CLAIM_DONE))
         return false;
     struct plan plan = plan_resume(reader, count);
-    if (plan.to_commit > 0 &&
-        !pipeline_commit_offsets(reader->stage->pipeline, reader->first_offsets,
-                                 plan.to_commit, COMMIT_FIRST_WAIT_MS))
-        return false;
-    return attach(reader, plan.to_attach);
+    return commit_first(reader, plan.to_commit) && attach(reader, plan.to_attach);
 }
 
 static void claim_if_due(struct reader *reader)
@@ -351,14 +377,18 @@ static void take_record(struct reader *reader, struct record *record)
     record->epoch = lane->epoch;
     lane->position = record->offset + 1;
     lane->reached = lane->reached || lane->position >= lane->target;
+    end_lap_if(reader, FAILPOINT(RECORD_TAKEN));
     put_or_hold(reader, record);
+    end_lap_if(reader, FAILPOINT(RECORD_PUT));
 }
 
 static void serve_held(struct reader *reader)
 {
     if (put(reader, &reader->held)) {
-        if (reader->paused)
+        if (reader->paused) {
             source_pause(reader->stage->settings->source, false);
+            end_lap_if(reader, FAILPOINT(RESUMED));
+        }
         reader->paused = false;
         return;
     }
@@ -367,6 +397,7 @@ static void serve_held(struct reader *reader)
                  "nothing moves behind the reader; reading pauses");
         source_pause(reader->stage->settings->source, true);
         reader->paused = true;
+        end_lap_if(reader, FAILPOINT(PAUSED));
     }
     pipeline_wait_room(reader->stage->pipeline, ROOM_WAIT_MS);
 }
@@ -500,6 +531,7 @@ enum exit_code reader_run(const struct stage *stage)
         poll_once(&reader);
     }
     follow_halts(&reader);
+    end_lap_if(&reader, FAILPOINT(STOP_BEGUN));
     drop_held(&reader);
     pipeline_close(stage->pipeline);
     bool halted = stage->settings->until_end && reader.anything_halted;

@@ -3,6 +3,7 @@
  * then read from Kafka again, never from memory. */
 #include "base/log.h"
 #include "consumer/core/next_step.h"
+#include "consumer/failpoint.h"
 #include "consumer/jitter.h"
 #include "consumer/stages.h"
 
@@ -43,6 +44,14 @@ static void end_with(struct replier *replier, enum step step)
         pipeline_fail(replier->stage->pipeline, EXIT_CODE_INTERNAL);
 }
 
+static enum port_status recover(struct replier *replier)
+{
+    if (FAILPOINT(RECOVER_BEGUN))
+        return PORT_RETRY;
+    enum port_status status = reply_recover(replier->stage->settings->reply);
+    return status == PORT_OK && FAILPOINT(RECOVER_DONE) ? PORT_RETRY : status;
+}
+
 /* Finds out how the last Kafka transaction ended: a new producer finishes or aborts what
  * the old one left, and only then are committed offsets final. Costs nothing when all is
  * well. False when that is left to the next process. */
@@ -51,7 +60,7 @@ static bool become_ready(struct replier *replier)
     struct pipeline *pipeline = replier->stage->pipeline;
     for (unsigned attempt = 0; pipeline_failure(pipeline) == EXIT_CODE_DONE; attempt++) {
         bool stopping = pipeline_is_closing(pipeline);
-        enum port_status status = reply_recover(replier->stage->settings->reply);
+        enum port_status status = recover(replier);
         if (status == PORT_OK)
             return true;
         enum step step = next_step(PROGRESS_SETTLING, status, stopping);
@@ -84,11 +93,20 @@ static void drop_all(struct replier *replier, struct batch *const *batches, size
         pipeline_drop(replier->stage->pipeline, batches[i]);
 }
 
+static enum port_status try_publish(struct replier *replier, struct batch *const *batches,
+                                    size_t count)
+{
+    if (FAILPOINT(PUBLISH_BEGUN))
+        return PORT_RETRY;
+    enum port_status status =
+        reply_publish(replier->stage->settings->reply, batches, count, is_stale, replier);
+    return status == PORT_OK && FAILPOINT(PUBLISH_DONE) ? PORT_IN_DOUBT : status;
+}
+
 static void publish(struct replier *replier, struct batch *const *batches, size_t count)
 {
     if (count > 0 && !is_stale(replier) && become_ready(replier))
-        conclude(replier, reply_publish(replier->stage->settings->reply, batches, count,
-                                        is_stale, replier));
+        conclude(replier, try_publish(replier, batches, count));
     drop_all(replier, batches, count);
 }
 

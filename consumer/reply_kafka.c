@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "consumer/failpoint.h"
 #include "consumer/kafka_message.h"
 #include "consumer/source_kafka.h"
 #include "consumer/watchdog.h"
@@ -263,6 +264,8 @@ static enum port_status commit(struct reply *reply)
 static enum port_status give_up(struct reply *reply, enum port_status why)
 {
     enum port_status status = PORT_RETRY;
+    if (FAILPOINT(ABORT_BEGUN))
+        reply->dead = true;
     reply->failures++;
     for (int i = 0; i < ABORT_ATTEMPTS && status != PORT_OK && !reply->dead; i++) {
         watchdog_arm("abort_transaction", CALL_DEADLINE_S);
@@ -271,7 +274,7 @@ static enum port_status give_up(struct reply *reply, enum port_status why)
                   "abort_transaction");
     }
     watchdog_disarm();
-    if (status != PORT_OK)
+    if (status != PORT_OK || FAILPOINT(ABORT_DONE))
         reply->dead = true;
     return status == PORT_FENCED ? PORT_FENCED : why;
 }
@@ -309,12 +312,18 @@ static enum port_status transact(struct reply *reply, struct batch *const *batch
     reply->begun_at_ms = clock_monotonic_ms();
     enum port_status status =
         judge(reply, rd_kafka_begin_transaction(reply->producer), "begin_transaction");
+    if (status == PORT_OK && FAILPOINT(TRANSACTION_BEGUN))
+        status = PORT_RETRY;
     for (size_t i = 0; status == PORT_OK && i < count; i++)
         status = queue_answers(reply, batches[i]);
+    if (status == PORT_OK && FAILPOINT(ANSWERS_QUEUED))
+        status = PORT_RETRY;
     if (status == PORT_OK && offsets->cnt > 0) {
         watchdog_arm("send_offsets_to_transaction", CALL_DEADLINE_S);
         status = send_offsets(reply, offsets, staleness);
     }
+    if (status == PORT_OK && FAILPOINT(OFFSETS_SENT))
+        status = PORT_RETRY;
     if (status == PORT_OK)
         status = commit(reply);
     watchdog_disarm();

@@ -274,8 +274,8 @@ void source_release(struct record *record)
     record->origin = NULL;
 }
 
-/* With static membership (group.instance.id) the last process to join wins, and all others
- * of the same name are told so. */
+/* With static membership (group.instance.id) the last process to join wins, and all
+ * others of the same name are told so. */
 static enum source_event fatal_event(struct source *source)
 {
     char text[256];

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "consumer/failpoint.h"
 #include "consumer/postgres_schema.h"
 #include "consumer/postgres_store.h"
 
@@ -148,6 +149,10 @@ enum port_status store_commit(struct store *store, const struct posting *posting
     MUST(store->in_transaction);
     store->in_transaction = false;
     postgres_commit_send(store, posting);
+    if (FAILPOINT(COMMIT_SENT)) {
+        pg_disconnect(store->pg);
+        return PORT_IN_DOUBT;
+    }
     enum port_status status = pg_wait(store->pg);
     if (status != PORT_OK)
         pg_rollback(store->pg);

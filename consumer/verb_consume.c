@@ -1,10 +1,13 @@
 /* verb_consume.c: `postonce consume`: checks what must be there, opens the ports, runs
  * the worker, and closes in the order that loses nothing. What is merely not reachable is
  * waited for; what is missing or refused ends with one sentence that says what to do. */
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "base/stop.h"
+#include "consumer/failpoint.h"
 #include "consumer/jitter.h"
 #include "consumer/kafka_inspect.h"
 #include "consumer/reply_kafka.h"
@@ -157,9 +160,13 @@ static void close_stores(struct ports *ports)
 static void close_kafka(struct ports *ports)
 {
     reply_close(ports->reply);
+    if (FAILPOINT(LEAVE_BEGUN))
+        _exit(EXIT_CODE_INTERNAL);
     watchdog_arm("leaving the consumer group", CLOSE_DEADLINE_S);
     source_close(ports->source);
     watchdog_disarm();
+    if (FAILPOINT(LEAVE_DONE))
+        _exit(EXIT_CODE_INTERNAL);
 }
 
 static enum exit_code run_worker(const struct verb_call *call, struct ports *ports)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "base/must.h"
+#include "consumer/failpoint.h"
 #include "consumer/stages.h"
 
 static void *run_poster(void *context)
@@ -42,5 +43,7 @@ enum exit_code worker_run(const struct worker_settings *settings)
         MUST(pthread_join(threads[i], NULL) == 0);
     enum exit_code failure = pipeline_failure(pipeline);
     pipeline_free(pipeline);
+    if (FAILPOINT(STOP_DONE))
+        return EXIT_CODE_INTERNAL;
     return failure != EXIT_CODE_DONE ? failure : code;
 }

@@ -5,9 +5,9 @@
 
 /* FENCED while claiming is the race for an epoch that somebody else won; asking again
  * shows whether the partition is still ours. FENCED by Kafka means that another process
- * uses our transactional id; one that stops lets it have it. IN_DOUBT while posting is no failure: the
- * unique key of the inbox tells on the next lookup. Stopping never changes what was done,
- * only whether it is tried again: one fault is enough, nothing is lost. */
+ * uses our transactional id; one that stops lets it have it. IN_DOUBT while posting is no
+ * failure: the unique key of the inbox tells on the next lookup. Stopping never changes
+ * what was done, only whether it is tried again: one fault is enough, nothing is lost. */
 /* clang-format off */
 static const enum step table[PROGRESS_COUNT][PORT_STATUS_COUNT][2] = {
     /* progress, port said           running          stopping */

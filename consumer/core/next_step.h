@@ -20,11 +20,11 @@ enum progress {
 };
 
 enum step {
-    STEP_GO_ON,     /* done; the next thing */
-    STEP_TRY_AGAIN, /* the same again after a rest; a run is redone from its lookup */
-    STEP_HALVE,     /* the database refuses the data of the run: post half of it */
-    STEP_POISON,    /* the one refused record becomes poison */
-    STEP_START_OVER, /* drop what is in flight; claim and read from the committed offsets */
+    STEP_GO_ON,      /* done; the next thing */
+    STEP_TRY_AGAIN,  /* the same again after a rest; a run is redone from its lookup */
+    STEP_HALVE,      /* the database refuses the data of the run: post half of it */
+    STEP_POISON,     /* the one refused record becomes poison */
+    STEP_START_OVER, /* drop what is in flight; claim and read from what is committed */
     STEP_SETTLE,     /* find out how the Kafka transaction ended, then start over */
     STEP_LEAVE,      /* stopping: leave it as it is; it will be delivered again */
     STEP_YIELD,      /* another process lives under our name: tell it, end with 2 */
