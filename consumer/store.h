@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "consumer/core/posting.h"
 #include "consumer/core/port.h"
+#include "consumer/core/posting.h"
 
 struct store;
 

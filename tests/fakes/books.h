@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "consumer/core/posting.h"
 #include "consumer/core/port.h"
+#include "consumer/core/posting.h"
 
 enum {
     BOOKS_ROWS_MAX = 512,

@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "consumer/core/record.h"
 #include "consumer/core/port.h"
+#include "consumer/core/record.h"
 #include "consumer/reply.h"
 #include "consumer/source.h"
 #include "consumer/store.h"
