@@ -174,7 +174,7 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility,
     log_event(ours, "librdkafka", text, LOG_T("facility", facility));
 }
 
-static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
+void kafka_conf_log_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 {
     static uint64_t seen;
     (void)handle;
@@ -196,7 +196,7 @@ rd_kafka_conf_t *kafka_conf_new(const struct config *config, enum kafka_role rol
     }
     set_guarantee(conf, config_values(config), role);
     rd_kafka_conf_set_log_cb(conf, on_log);
-    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_error_cb(conf, kafka_conf_log_error);
     return conf;
 }
 

@@ -20,6 +20,8 @@ enum { KAFKA_ERROR_MAX = 512 };
  * setting and its origin. INSPECTOR: a consumer outside the group, for operator verbs. */
 rd_kafka_conf_t *kafka_conf_new(const struct config *config, enum kafka_role role,
                                 char error[KAFKA_ERROR_MAX]);
+/* The error callback of every handle: information only, logged. */
+void kafka_conf_log_error(rd_kafka_t *handle, int code, const char *reason, void *opaque);
 /* rd_kafka_new, which takes the configuration over in any case; NULL and a sentence. */
 rd_kafka_t *kafka_handle_new(rd_kafka_type_t type, rd_kafka_conf_t *conf,
                              char error[KAFKA_ERROR_MAX]);

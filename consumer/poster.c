@@ -54,6 +54,7 @@ static void add_position(struct posting *posting, const struct record *record)
                                       .from_offset = record->follows};
     }
     position->next_offset = record->offset + 1;
+    position->last = (struct witness){true, record->offset, record->timestamp_ms};
 }
 
 static void begin_run(struct poster *poster, const struct batch *batch, size_t first,

@@ -293,6 +293,8 @@ static void send_positions(struct store *store, const struct posting *posting)
     struct pg_param *partition = pg_param_array(params, PG_INT4);
     struct pg_param *epoch = pg_param_array(params, PG_INT8);
     struct pg_param *next_offset = pg_param_array(params, PG_INT8);
+    struct pg_param *last_offset = pg_param_array(params, PG_INT8);
+    struct pg_param *last_timestamp = pg_param_array(params, PG_INT8);
     for (size_t i = 0; i < posting->position_count; i++) {
         const struct position *position = &posting->positions[i];
         if (position->next_offset <= position->known_next_offset)
@@ -300,6 +302,8 @@ static void send_positions(struct store *store, const struct posting *posting)
         pg_array_int4(partition, position->partition);
         pg_array_int8(epoch, position->epoch);
         pg_array_int8(next_offset, position->next_offset);
+        pg_array_int8(last_offset, position->last.offset);
+        pg_array_int8(last_timestamp, position->last.timestamp_ms);
     }
     pg_send(store->pg, &statements[STATEMENT_MOVE_POSITIONS]);
 }

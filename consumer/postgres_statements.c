@@ -122,9 +122,13 @@ const struct pg_statement statements[STATEMENT_COUNT] = {
         {.name = "move_positions",
          .sql = "WITH moved AS ("
                 "  UPDATE postonce.stream_position p"
-                "     SET next_offset = GREATEST(p.next_offset, w.next_offset)"
-                "    FROM unnest($3::int4[], $4::int8[], $5::int8[])"
-                "         AS w(partition, epoch, next_offset)"
+                "     SET next_offset = GREATEST(p.next_offset, w.next_offset),"
+                "         last_offset = w.last_offset,"
+                "         last_timestamp_ms = w.last_timestamp_ms"
+                "    FROM unnest($3::int4[], $4::int8[], $5::int8[], $6::int8[],"
+                "                $7::int8[])"
+                "         AS w(partition, epoch, next_offset, last_offset,"
+                "              last_timestamp_ms)"
                 "   WHERE p.topic = $2::text AND p.partition = ANY ($3::int4[])"
                 "     AND p.partition = w.partition AND p.epoch = w.epoch"
                 "  RETURNING 1)"
@@ -142,4 +146,5 @@ const struct pg_statement statement_claim = {
         "  ORDER BY w.partition"
         " ON CONFLICT (topic, partition)"
         " DO UPDATE SET epoch = p.epoch + 1, claimed_at = now()"
-        " RETURNING partition, next_offset, epoch, epoch > 1"};
+        " RETURNING partition, next_offset, epoch, epoch > 1, last_offset,"
+        "           last_timestamp_ms"};

@@ -26,7 +26,8 @@ enum {
     ROOM_WAIT_MS = 20,
     HOLD_MS =
         2000, /* shorter hiccups are waited for: resuming after a pause costs up to 1 s */
-    DRAIN_MS = 5000, /* to finish what is in hand before partitions are given back */
+    NO_TIMESTAMP = -2, /* no record has this one */
+    DRAIN_MS = 5000,   /* to finish what is in hand before partitions are given back */
 };
 
 enum lane_state { LANE_UNCLAIMED, LANE_ATTACHED, LANE_HALTED };
@@ -38,6 +39,8 @@ struct lane {
     int64_t epoch;
     int64_t position; /* everything below was handed on, or was decided before */
     int64_t target;   /* the end that the log had when we saw it first */
+    bool checks;      /* the witness has to be read before anything else is believed */
+    struct witness witness;
 };
 
 struct reader {
@@ -52,6 +55,7 @@ struct reader {
     bool paused;
     size_t halts_seen;
     bool anything_halted;
+    int64_t look_at_ms;  /* for partitions that are not read any more */
     struct marks *marks; /* scratch of a claim, [LANES_MAX] like those below */
     struct claim *claims;
     int32_t *partitions;
@@ -216,6 +220,7 @@ static void describe(struct reader *reader, size_t count)
     for (size_t i = 0; i < count; i++) {
         reader->marks[i].has_next_offset = reader->claims[i].had_row;
         reader->marks[i].next_offset = reader->claims[i].next_offset;
+        reader->marks[i].witness = reader->claims[i].last;
     }
 }
 
@@ -247,11 +252,20 @@ static void take_claim(struct lane *lane, const struct claim *claim,
                        const struct marks *marks, const struct resume *resume)
 {
     lane->epoch = claim->epoch;
+    lane->checks = position_needs_witness(marks);
+    lane->witness = marks->witness;
     lane->position = resume->offset;
     if (!lane->has_target)
         lane->target = marks->log_end;
     lane->has_target = true;
     lane->reached = resume->offset >= lane->target;
+}
+
+/* A witness below the position is only looked at. */
+static int64_t first_to_read(const struct lane *lane)
+{
+    bool before = lane->checks && lane->witness.offset < lane->position;
+    return before ? lane->witness.offset : lane->position;
 }
 
 struct plan {
@@ -273,7 +287,7 @@ static struct plan plan_resume(struct reader *reader, size_t count)
                 (struct next_offset){lane->partition, resume.offset};
         take_claim(lane, &reader->claims[i], &reader->marks[i], &resume);
         reader->attachments[plan.to_attach++] =
-            (struct attachment){lane->partition, resume.offset};
+            (struct attachment){lane->partition, first_to_read(lane)};
     }
     return plan;
 }
@@ -360,10 +374,26 @@ static bool is_beyond_target(const struct reader *reader, const struct lane *lan
     return reader->stage->settings->until_end && offset >= lane->target;
 }
 
+/* False when the topic is not the one we know. */
+static bool check_witness(struct reader *reader, struct lane *lane, int64_t offset,
+                          int64_t timestamp_ms)
+{
+    if (!lane->checks || offset < lane->witness.offset)
+        return true;
+    lane->checks = false;
+    if (position_is_witness(&lane->witness, offset, timestamp_ms))
+        return true;
+    source_halt(reader->stage->settings->source, lane->partition);
+    halt_lane(reader, lane, HALT_TOPIC_REPLACED, lane->witness.offset);
+    return false;
+}
+
 static void take_record(struct reader *reader, struct record *record)
 {
     struct lane *lane = lane_of(reader, record->partition);
-    if (lane == NULL || lane->state != LANE_ATTACHED || record->offset < lane->position) {
+    if (lane == NULL || lane->state != LANE_ATTACHED ||
+        !check_witness(reader, lane, record->offset, record->timestamp_ms) ||
+        record->offset < lane->position) {
         source_release(record);
         return;
     }
@@ -405,8 +435,10 @@ static void serve_held(struct reader *reader)
 static void reach_end(struct reader *reader, const struct record *record)
 {
     struct lane *lane = lane_of(reader, record->partition);
-    if (lane != NULL && lane->state == LANE_ATTACHED && record->offset >= lane->target)
-        lane->reached = true;
+    if (lane == NULL || lane->state != LANE_ATTACHED ||
+        !check_witness(reader, lane, record->offset, NO_TIMESTAMP))
+        return;
+    lane->reached = lane->reached || record->offset >= lane->target;
 }
 
 static void out_of_range(struct reader *reader, const struct record *record)
@@ -414,6 +446,11 @@ static void out_of_range(struct reader *reader, const struct record *record)
     struct lane *lane = lane_of(reader, record->partition);
     if (lane == NULL || lane->state != LANE_ATTACHED)
         return;
+    if (lane->checks && lane->witness.offset < lane->position) {
+        pipeline_end_lap(reader->stage->pipeline, pipeline_lap(reader->stage->pipeline),
+                         "the witness was deleted meanwhile");
+        return;
+    }
     source_halt(reader->stage->settings->source, lane->partition);
     halt_lane(reader, lane, HALT_RECORDS_DELETED, lane->position);
 }
@@ -440,6 +477,10 @@ static void serve(struct reader *reader, enum source_event event, struct record 
         break;
     case SOURCE_OUT_OF_RANGE:
         out_of_range(reader, record);
+        break;
+    case SOURCE_GONE:
+        pipeline_end_lap(reader->stage->pipeline, pipeline_lap(reader->stage->pipeline),
+                         "the topic is gone");
         break;
     case SOURCE_FENCED:
         pipeline_fail(reader->stage->pipeline, EXIT_CODE_USAGE);
@@ -479,7 +520,8 @@ static bool is_at_end(const struct reader *reader)
         return false;
     for (size_t i = 0; i < reader->lane_count; i++)
         if (reader->lanes[i].state != LANE_HALTED &&
-            (reader->lanes[i].state != LANE_ATTACHED || !reader->lanes[i].reached))
+            (reader->lanes[i].state != LANE_ATTACHED || !reader->lanes[i].reached ||
+             reader->lanes[i].checks))
             return false;
     return pipeline_is_idle(reader->stage->pipeline);
 }

@@ -27,6 +27,7 @@ enum source_event {
                         source_yield */
     SOURCE_LOST,     /* they are gone already: drop what is in hand, then source_yield */
     SOURCE_OUT_OF_RANGE, /* *record has the partition: its offset is not in the log */
+    SOURCE_GONE,         /* the topic is, or was for a moment, not there: claim anew */
     SOURCE_FENCED,       /* another process is the same member of the group */
     SOURCE_FATAL         /* the handle is dead: end the process, a restart is safe */
 };
@@ -63,7 +64,9 @@ void source_halt(struct source *source, int32_t partition);
 /* Stops and resumes the delivery of records; events still come. Attaching resumes. */
 void source_pause(struct source *source, bool paused);
 
-/* Leaves the group (bounded) and frees everything. NULL is fine. */
+/* Leaves the group; nothing but source_close may follow. NULL is fine. */
+void source_leave(struct source *source);
+/* Frees everything. May hang inside librdkafka 2.0 when a topic has been deleted. */
 void source_close(struct source *source);
 
 #endif

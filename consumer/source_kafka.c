@@ -27,7 +27,7 @@ struct source {
     rd_kafka_topic_partition_list_t *revoked; /* what is asked back, until source_yield */
     enum pending pending;
     bool closing;
-    bool fatal;
+    bool gone; /* the topic was not there; not told yet */
 };
 
 static bool is_cooperative(const struct source *source)
@@ -209,6 +209,22 @@ static bool subscribe(struct source *source)
     return err == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+static bool is_gone(rd_kafka_resp_err_t err)
+{
+    return err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+           err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+}
+
+/* librdkafka tells at once that a topic is gone, and only later, if at all, that its
+ * partitions are: made again meanwhile, it would be read on at the old offset. */
+static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
+{
+    struct source *source = opaque;
+    source->gone = source->gone || is_gone((rd_kafka_resp_err_t)code);
+    kafka_conf_log_error(handle, code, reason, opaque);
+}
+
 struct source *source_kafka_open(const struct config *config, char error[KAFKA_ERROR_MAX])
 {
     rd_kafka_conf_t *conf = kafka_conf_new(config, KAFKA_CONSUMER, error);
@@ -216,6 +232,7 @@ struct source *source_kafka_open(const struct config *config, char error[KAFKA_E
         return NULL;
     struct source *source = source_new(config);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_opaque(conf, source);
     source->handle = kafka_handle_new(RD_KAFKA_CONSUMER, conf, error);
     if (source->handle == NULL) {
@@ -307,6 +324,8 @@ static enum source_event error_event(struct source *source, rd_kafka_message_t *
     if (err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
         err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
         return SOURCE_OUT_OF_RANGE;
+    if (is_gone(err))
+        return SOURCE_GONE;
     enum source_event fatal = fatal_event(source);
     if (fatal != SOURCE_NOTHING)
         return fatal;
@@ -333,6 +352,13 @@ static enum source_event pending_event(const struct source *source)
     return SOURCE_NOTHING;
 }
 
+static enum source_event take_gone(struct source *source)
+{
+    bool gone = source->gone;
+    source->gone = false;
+    return gone ? SOURCE_GONE : SOURCE_NOTHING;
+}
+
 /* A revocation is repeated until source_yield answers it; an assignment is told once. */
 enum source_event source_poll(struct source *source, int timeout_ms,
                               struct record *record)
@@ -340,15 +366,16 @@ enum source_event source_poll(struct source *source, int timeout_ms,
     if (source->pending == PENDING_REVOKED || source->pending == PENDING_LOST)
         return pending_event(source);
     rd_kafka_message_t *message = rd_kafka_consumer_poll(source->handle, timeout_ms);
-    enum source_event event = SOURCE_NOTHING;
-    if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    enum source_event event = take_gone(source);
+    if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        event == SOURCE_NOTHING) {
         fill_record(source, message, record);
         return SOURCE_RECORD;
     }
-    if (message != NULL) {
+    if (message != NULL && message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         event = error_event(source, message, record);
+    if (message != NULL)
         rd_kafka_message_destroy(message);
-    }
     if (source->pending == PENDING_NONE)
         return event;
     event = pending_event(source);
@@ -484,11 +511,16 @@ void source_pause(struct source *source, bool paused)
     set_paused(source, source->attached, paused);
 }
 
-void source_close(struct source *source)
+void source_leave(struct source *source)
 {
     if (source == NULL)
         return;
     source->closing = true;
     rd_kafka_consumer_close(source->handle);
-    source_free(source);
+}
+
+void source_close(struct source *source)
+{
+    if (source != NULL)
+        source_free(source);
 }

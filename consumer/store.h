@@ -45,6 +45,7 @@ struct claim {
     bool had_row;        /* out: false = inserted now */
     int64_t next_offset; /* out */
     int64_t epoch;       /* out */
+    struct witness last; /* out: the last record that was decided */
 };
 __attribute__((warn_unused_result)) enum port_status
 store_claim(struct store *store, struct claim *claims, size_t count);

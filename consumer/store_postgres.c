@@ -62,6 +62,14 @@ static struct claim *claim_of(struct claim *claims, size_t count, int32_t partit
     return NULL;
 }
 
+static void read_witness(struct witness *last, struct pg_cell offset,
+                         struct pg_cell timestamp_ms)
+{
+    last->known = !pg_is_null(offset);
+    last->offset = last->known ? pg_int8(offset) : 0;
+    last->timestamp_ms = last->known ? pg_int8(timestamp_ms) : 0;
+}
+
 static void read_claims(const struct store *store, struct claim *claims, size_t count)
 {
     const struct pg_rows *rows = pg_answer(store->pg, &statement_claim);
@@ -72,6 +80,7 @@ static void read_claims(const struct store *store, struct claim *claims, size_t 
         claim->next_offset = pg_int8(PG_CELL(rows, i, 1));
         claim->epoch = pg_int8(PG_CELL(rows, i, 2));
         claim->had_row = pg_bool(PG_CELL(rows, i, 3));
+        read_witness(&claim->last, PG_CELL(rows, i, 4), PG_CELL(rows, i, 5));
     }
 }
 

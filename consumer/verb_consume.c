@@ -20,7 +20,8 @@ enum {
     WAIT_BASE_MS = 200,
     WAIT_CAP_MS = 5000,
     WAIT_SLICE_MS = 50,
-    CLOSE_DEADLINE_S = 30
+    CLOSE_DEADLINE_S = 30,
+    FREE_DEADLINE_S = 3
 };
 
 /* False when a stop was asked for meanwhile. */
@@ -163,7 +164,7 @@ static void close_kafka(struct ports *ports)
     if (FAILPOINT(LEAVE_BEGUN))
         _exit(EXIT_CODE_INTERNAL);
     watchdog_arm("leaving the consumer group", CLOSE_DEADLINE_S);
-    source_close(ports->source);
+    source_leave(ports->source);
     watchdog_disarm();
     if (FAILPOINT(LEAVE_DONE))
         _exit(EXIT_CODE_INTERNAL);
@@ -218,5 +219,8 @@ int verb_consume(const struct verb_call *call)
     log_event(LOG_INFO, "stopped",
               "everything in hand is finished or left for redelivery",
               LOG_I("exit", code));
+    watchdog_arm_last(FREE_DEADLINE_S, (int)code);
+    source_close(ports.source);
+    watchdog_disarm();
     return (int)code;
 }

@@ -16,6 +16,7 @@ enum { SLOTS_MAX = 80, TICK_MS = 250 };
 
 struct slot {
     atomic_int ticks_left; /* 0: not armed */
+    atomic_int exit_code;
     _Atomic(const char *) what;
 };
 
@@ -23,12 +24,14 @@ static struct slot slots[SLOTS_MAX];
 static atomic_int slots_used;
 static _Thread_local struct slot *own_slot;
 
-static void bite(const char *what)
+static void bite(struct slot *slot)
 {
-    log_event(LOG_FATAL, "watchdog",
-              "a call did not come back in time; the process ends, a restart is safe",
-              LOG_T("call", what));
-    _exit(EXIT_CODE_INTERNAL);
+    const char *what = atomic_load(&slot->what);
+    if (what != NULL)
+        log_event(LOG_FATAL, "watchdog",
+                  "a call did not come back in time; the process ends, a restart is safe",
+                  LOG_T("call", what));
+    _exit(atomic_load(&slot->exit_code));
 }
 
 static void tick(struct slot *slot)
@@ -37,7 +40,7 @@ static void tick(struct slot *slot)
     if (left == 0)
         return;
     if (left == 1)
-        bite(atomic_load(&slot->what));
+        bite(slot);
     atomic_compare_exchange_strong(&slot->ticks_left, &left, left - 1);
 }
 
@@ -65,7 +68,7 @@ void watchdog_start(void)
     MUST(pthread_once(&once, start_once) == 0);
 }
 
-void watchdog_arm(const char *what, int seconds)
+static void arm(const char *what, int seconds, int exit_code)
 {
     if (own_slot == NULL) {
         int index = atomic_fetch_add(&slots_used, 1);
@@ -73,7 +76,18 @@ void watchdog_arm(const char *what, int seconds)
         own_slot = &slots[index];
     }
     atomic_store(&own_slot->what, what);
+    atomic_store(&own_slot->exit_code, exit_code);
     atomic_store(&own_slot->ticks_left, 1 + seconds * 1000 / TICK_MS);
+}
+
+void watchdog_arm(const char *what, int seconds)
+{
+    arm(what, seconds, EXIT_CODE_INTERNAL);
+}
+
+void watchdog_arm_last(int seconds, int exit_code)
+{
+    arm(NULL, seconds, exit_code);
 }
 
 void watchdog_disarm(void)

@@ -23,6 +23,18 @@ struct resume position_resume(const struct marks *marks)
                            .offset = offset};
 }
 
+bool position_needs_witness(const struct marks *marks)
+{
+    return marks->has_next_offset && marks->witness.known &&
+           marks->witness.offset >= marks->log_start;
+}
+
+bool position_is_witness(const struct witness *witness, int64_t offset,
+                         int64_t timestamp_ms)
+{
+    return witness->offset == offset && witness->timestamp_ms == timestamp_ms;
+}
+
 struct halt_text {
     const char *name, *sentence;
 };
@@ -31,15 +43,20 @@ static const struct halt_text halt_texts[] = {
     [HALT_NONE] = {"none", "the partition is not halted"},
     [HALT_LOG_TRUNCATED] = {"log_truncated",
                             "the topic ends below what was already decided: it was "
-                            "re-created or truncated; an operator must decide"},
+                            "re-created or truncated; an operator must decide: "
+                            "postonce adopt"},
     [HALT_RECORDS_DELETED] =
         {"records_deleted",
          "the topic starts above the position to resume from: commands "
-         "were deleted unread; an operator must decide"},
+         "were deleted unread; an operator must decide: postonce adopt"},
+    [HALT_TOPIC_REPLACED] = {"topic_replaced",
+                             "the last record that was decided is not in the topic any "
+                             "more: it was re-created; "
+                             "an operator must decide: postonce adopt"},
     [HALT_ROWS_MISSING] =
         {"rows_missing",
          "a record that was decided before left no row: topic and database "
-         "do not belong together; an operator must decide"},
+         "do not belong together; an operator must decide: postonce adopt"},
 };
 
 static const struct halt_text *text_of(enum halt_reason reason)

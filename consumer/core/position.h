@@ -6,6 +6,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The last record that was decided. Read again, it shows that the topic is still the one
+ * we know: another topic of the same name has another record there, or none. */
+struct witness {
+    bool known; /* false: nothing was decided yet, or by an older version */
+    int64_t offset;
+    int64_t timestamp_ms; /* -1: it has none */
+};
+
 /* What Kafka and the database say of one partition. */
 struct marks {
     bool has_committed;   /* the group has a committed offset */
@@ -14,6 +22,7 @@ struct marks {
     int64_t next_offset;  /* W */
     int64_t log_start;    /* first offset that can be read */
     int64_t log_end;      /* behind the last committed record */
+    struct witness witness;
 };
 
 enum resume_kind {
@@ -26,6 +35,7 @@ enum halt_reason {
     HALT_NONE,
     HALT_LOG_TRUNCATED,   /* the log ends below next_offset: re-created or truncated */
     HALT_RECORDS_DELETED, /* the log starts above the offset to resume from */
+    HALT_TOPIC_REPLACED,  /* the last decided record is not there any more */
     HALT_ROWS_MISSING /* a record below next_offset left neither inbox nor dead letter row
                        */
 };
@@ -40,6 +50,11 @@ struct resume {
  * the first Postgres commit and the first Kafka commit is answered again; no row: W = log
  * start. Never jumps. */
 struct resume position_resume(const struct marks *marks);
+/* Whether the witness can be, and so has to be, read again before anything else. */
+bool position_needs_witness(const struct marks *marks);
+/* Whether this is the record that was decided: the first one read at or behind it. */
+bool position_is_witness(const struct witness *witness, int64_t offset,
+                         int64_t timestamp_ms);
 /* "log_truncated" … and one sentence that names the verb that resolves it. */
 const char *position_halt_name(enum halt_reason reason);
 const char *position_halt_sentence(enum halt_reason reason);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "consumer/core/position.h"
 #include "consumer/core/record.h"
 #include "schema/code.h"
 
@@ -26,6 +27,7 @@ struct position {
     int64_t epoch; /* our claim; another epoch in the row means: fenced */
     int64_t from_offset; /* everything below must be decided: known_next_offset ≥ it */
     int64_t next_offset; /* after the last record of this posting that was decided */
+    struct witness last; /* that record */
     int64_t
         known_next_offset; /* stream_position.next_offset when the transaction began */
     int64_t halt_offset;   /* the record that halted it */

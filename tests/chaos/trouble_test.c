@@ -195,6 +195,24 @@ static void truncated_log(void)
     world_free(world);
 }
 
+/* Made again and filled beyond next_offset: what tells is the last record decided. */
+static void replaced_topic(void)
+{
+    struct world *world = new_world("another topic of the same name");
+    check_end(world, plain);
+    struct partition_log *log = &world->logs[2];
+    int64_t end = end_of(world, 2);
+    int64_t timestamp_ms = log->records[log->count - 1].timestamp_ms++;
+    halts_until_mended(world, 2, end);
+    log->records[log->count - 1].timestamp_ms = timestamp_ms;
+    log->count--; /* the record was never there, but the log goes on behind it */
+    halts_until_mended(world, 2, end);
+    log->count++;
+    check_end(world, plain);
+    check_same(world, reference);
+    world_free(world);
+}
+
 static void deleted_records(void)
 {
     struct world *world = stopped_world("the log starts above the resume offset", 60);
@@ -323,6 +341,7 @@ int main(void)
     hole(plain);
     hole(two);
     truncated_log();
+    replaced_topic();
     deleted_records();
     restored_database(plain);
     restored_database(two);

@@ -401,8 +401,10 @@ static void write_records(struct books *books, const struct posting *posting)
 static void write_position(struct books *books, const struct position *position)
 {
     struct position_row *row = books_position(books, position->partition);
-    if (position->next_offset > row->next_offset)
+    if (position->next_offset > row->next_offset) {
         row->next_offset = position->next_offset;
+        row->last = position->last;
+    }
 }
 
 enum port_status books_commit(struct books *books, const struct posting *posting,

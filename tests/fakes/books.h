@@ -59,6 +59,7 @@ struct transfer_row {
 struct position_row {
     int32_t partition;
     int64_t next_offset, epoch;
+    struct witness last;
 };
 
 struct books {

@@ -66,6 +66,7 @@ static void claim_one(struct books *books, struct claim *claim)
     }
     claim->epoch = ++row->epoch;
     claim->next_offset = row->next_offset;
+    claim->last = row->last;
 }
 
 enum port_status store_claim(struct store *store, struct claim *claims, size_t count)

@@ -35,18 +35,19 @@ DIRECTORY, _LOCK = _own_directory()  # the lock is held as long as this process 
 _NEED_NO_PRODUCT = ("test_harness", "test_oracle")
 
 
-_terminal = []
+_config = []
 
 
 def pytest_configure(config):
     end_on_signals()
-    _terminal.append(config.pluginmanager.get_plugin("terminalreporter"))
+    _config.append(config)
 
 
 def pytest_runtest_logreport(report):
     """A failure is told at once: a session that dies later would take it along."""
-    if report.failed:
-        _terminal[0].write_line(f"\nFAILED {report.nodeid}\n{report.longreprtext[-3000:]}")
+    terminal = _config[0].pluginmanager.get_plugin("terminalreporter")
+    if report.failed and terminal is not None:
+        terminal.write_line(f"\nFAILED {report.nodeid}\n{report.longreprtext[-3000:]}")
 
 
 _status = [1]

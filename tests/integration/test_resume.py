@@ -103,14 +103,51 @@ def halts(deployment):
     return consumer.log.read_text()
 
 
+def create_anew(deployment, while_gone=lambda: None):
+    topics.delete_topics(deployment.kafka, [deployment.commands])
+    wait_until(lambda: deployment.commands not in
+               deployment.kafka.admin.list_topics(timeout=5).topics, 20, "the topic is gone")
+    while_gone()
+    topics.create_topics(deployment.kafka, {deployment.commands: 1}, {"retention.ms": "-1"})
+
+
 def test_a_topic_that_was_created_anew_and_is_shorter(decided):
-    topics.delete_topics(decided.kafka, [decided.commands])
-    wait_until(lambda: decided.commands not in decided.kafka.admin.list_topics(timeout=5).topics,
-               20, "the topic is gone")
-    topics.create_topics(decided.kafka, {decided.commands: 1}, {"retention.ms": "-1"})
+    create_anew(decided)
     decided.send(pays(100, 3))
-    halts(decided)
+    assert "reason=log_truncated" in halts(decided)
     assert balance(decided) == 800
+
+
+def test_a_topic_that_was_created_anew_and_is_longer(decided):
+    """Its first records are below next_offset and would never be read."""
+    create_anew(decided)
+    decided.send(pays(100, 30))
+    assert "reason=topic_replaced" in halts(decided)
+    assert balance(decided) == 800
+    assert "reason=topic_replaced" in halts(decided), "a restart changes nothing"
+
+
+def test_a_topic_that_was_created_anew_under_a_running_consumer(decided):
+    consumer = decided.consumer()
+    wait_until(lambda: consumer.log.read_text().count("event=reading") == 2, 20, "it reads")
+    create_anew(decided, lambda: wait_until(
+        lambda: "the topic is gone" in consumer.log.read_text(), 60, "it has noticed"))
+    decided.send(pays(100, 30))
+    wait_until(lambda: "event=halted" in consumer.log.read_text(), 60, "it halts")
+    assert balance(decided) == 800
+    consumer.must_run()
+    assert consumer.stop() == 0
+    assert "event=halted" in consumer.log.read_text() and balance(decided) == 800
+
+
+def test_the_last_record_decided_is_deleted_in_time(decided):
+    """By the topic's retention: there is no witness any more, and nothing is missing."""
+    decided.kafka.admin.delete_records(
+        [topics.TopicPartition(decided.commands, 0, 10)])[
+            topics.TopicPartition(decided.commands, 0)].result(20)
+    decided.send(pays(8, 2))
+    decided.consume_to_end()
+    assert balance(decided) == 1000
 
 
 def test_records_deleted_before_they_were_read(decided):

@@ -62,14 +62,32 @@ static void test_texts(void)
     CHECK_TEXT(position_halt_name(HALT_LOG_TRUNCATED), "log_truncated");
     CHECK_TEXT(position_halt_name(HALT_RECORDS_DELETED), "records_deleted");
     CHECK_TEXT(position_halt_name(HALT_ROWS_MISSING), "rows_missing");
+    CHECK_TEXT(position_halt_name(HALT_TOPIC_REPLACED), "topic_replaced");
     CHECK_TEXT(position_halt_sentence(HALT_NONE), "the partition is not halted");
     for (int reason = HALT_LOG_TRUNCATED; reason <= HALT_ROWS_MISSING; reason++)
-        CHECK(strstr(position_halt_sentence((enum halt_reason)reason), "operator") !=
-              NULL);
+        CHECK(strstr(position_halt_sentence((enum halt_reason)reason),
+                     "operator must decide: postonce adopt") != NULL);
+}
+
+#define LAST(offset) .witness = {true, (offset), 1000}
+
+static void test_witness(void)
+{
+    test_case("witness");
+    CHECK(position_needs_witness(&(struct marks){W(7), LAST(6), LOG(0, 9)}));
+    CHECK(position_needs_witness(&(struct marks){W(7), LAST(6), LOG(6, 9)}));
+    CHECK(!position_needs_witness(&(struct marks){W(7), LAST(6), LOG(7, 9)}));
+    CHECK(!position_needs_witness(&(struct marks){W(7), LOG(0, 9)}));
+    CHECK(!position_needs_witness(&(struct marks){LAST(6), LOG(0, 9)}));
+    struct witness witness = {true, 6, 1000};
+    CHECK(position_is_witness(&witness, 6, 1000));
+    CHECK(!position_is_witness(&witness, 6, 1001));
+    CHECK(!position_is_witness(&witness, 7, 1000));
 }
 
 int main(void)
 {
+    test_witness();
     test_rows();
     test_texts();
     return test_end();
