@@ -13,7 +13,7 @@ void watchdog_start(void);
 /* Guards the calling thread until watchdog_disarm(); `what` is a literal. Not nested. */
 void watchdog_arm(const char *what, int seconds);
 void watchdog_disarm(void);
-/* For what only frees memory when all is done: ends the process quietly with this code. */
+/* For what only frees memory when all is done: ends the process quietly with the code. */
 void watchdog_arm_last(int seconds, int exit_code);
 
 #endif

@@ -5,6 +5,7 @@ Tests make one each, so that they are independent while the servers start only o
 
 import itertools
 import pathlib
+import signal
 import uuid
 
 import psycopg
@@ -86,6 +87,15 @@ class Deployment:
                             arguments, env)
         self._consumers.append(consumer)
         return consumer.start() if start else consumer
+
+    def stop_all(self):
+        """Ends what consumers are left, each as it will."""
+        for consumer in self._consumers:
+            if consumer.running:
+                consumer.send(signal.SIGTERM)
+        for consumer in self._consumers:
+            if consumer.running:
+                consumer.wait(40)
 
     def consume_to_end(self, instance="a", seconds=60, **settings):
         """`postonce consume --until-end`, which must end well."""

@@ -117,7 +117,10 @@ class Process:
     def pause(self):
         """SIGSTOP, and back only when the kernel has really stopped it."""
         self.send(signal.SIGSTOP)
-        wait_until(lambda: self._state() in "TtZ", 5, f"{self.name} stopped by SIGSTOP")
+        wait_until(self.is_stopped, 5, f"{self.name} stopped by SIGSTOP")
+
+    def is_stopped(self):
+        return self._state() in "TtZ"
 
     def resume(self):
         self.send(signal.SIGCONT)

@@ -1,0 +1,148 @@
+"""Dies, stops, fails or waits at each failpoint (consumer/failpoint.h) and goes on: nothing is
+lost, nothing doubled, and each record has exactly one visible answer.
+
+Runs the programs of POSTONCE_FAILPOINTS_BIN, built with -DPOSTONCE_FAILPOINTS=ON: a kill at those
+where the order of things matters most; FAILPOINT_ACTIONS=kill,stop,error,delay gives every
+point with each of these.
+"""
+
+import os
+import pathlib
+import re
+import signal
+
+import psycopg
+import pytest
+
+from harness import verify
+from harness.product import TOP, binary
+from harness.wait import wait_until
+from harness.workload import Workload
+from test_poison import refuse_keys
+
+ALWAYS = ("claim.done", "first_commit.done", "attach.begun", "lookup.done", "decided",
+          "commit.begun", "commit.sent", "commit.done", "poisoned", "hand_over.done",
+          "publish.begun", "answers.queued", "offsets.sent", "publish.done", "abort.begun",
+          "restart.done", "revoke.drained", "leave.begun")
+LABELS = re.findall(r'X\(\w+, "([a-z_.]+)"\)', (TOP / "consumer/failpoint.h").read_text())
+SHORT = {"kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "500",
+         "batch.records": "10"}
+# What must have happened before, where a start alone does not get there: other failpoints.
+BEFORE = {"restart": "publish.begun=error@1", "abort": "offsets.sent=error@2"}
+# The first hit of these is in the commit of the first offsets.
+SECOND = ("transaction.begun", "answers.queued", "offsets.sent", "abort.begun", "abort.done")
+
+
+def cases():
+    wanted = os.environ.get("FAILPOINT_ACTIONS")
+    for label in LABELS if wanted else ALWAYS:
+        assert label in LABELS, f"there is no failpoint {label}"
+        if label.startswith("halt"):
+            continue  # test_halts
+        chosen = wanted.split(",") if wanted else ["kill"]
+        yield from (pytest.param(label, action, id=f"{label}-{action}") for action in chosen)
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    directory = os.environ.get("POSTONCE_FAILPOINTS_BIN")
+    if not directory:
+        pytest.skip("POSTONCE_FAILPOINTS_BIN: no build with failpoints is given")
+    monkeypatch.setenv("POSTONCE_BIN", directory)
+
+
+# ---- how to get there ----
+
+def by_itself(deployment, consumer):
+    pass
+
+
+def by_stopping(deployment, consumer):
+    deployment.wait_caught_up(consumers=[consumer])
+    consumer.send(signal.SIGTERM)
+
+
+def by_a_rebalance(deployment, consumer):
+    deployment.wait_members("a")
+    deployment.consumer("b")
+
+
+def by_a_locked_table(deployment, consumer):
+    """Nothing moves behind the reader for longer than it holds its breath."""
+    deployment.wait_caught_up(consumers=[consumer])
+    with psycopg.connect(deployment.url) as connection:
+        connection.execute("LOCK TABLE postonce.inbox")
+        deployment.send(deployment.work.take(200))
+        wait_until(lambda: "event=paused" in consumer.log.read_text(), 30, "it pauses")
+
+
+WAYS = {"stop": by_stopping, "leave": by_stopping, "revoke": by_a_rebalance,
+        "paused": by_a_locked_table, "resumed": by_a_locked_table}
+
+
+def reached(consumer, label):
+    return f"event=failpoint message={label} " in consumer.log.read_text()
+
+
+def after_it(deployment, consumer, action):
+    if action == "kill":
+        consumer.exits(-signal.SIGKILL)
+    elif action == "stop":
+        wait_until(consumer.is_stopped, 10, "it has stopped itself")
+        other = deployment.consumer("c")
+        wait_until(lambda: "c" in (now := deployment.members()) and "a" not in now, 40,
+                   "it is thrown out of the group", every=0.1)
+        consumer.resume()
+        other.must_run()
+
+
+@pytest.mark.parametrize("label, action", cases())
+def test_each(deploy, programs, label, action):
+    partitions = 1 if label == "poisoned" else 2
+    deployment = deploy(partitions=partitions, settings=SHORT)
+    deployment.work = Workload(seed=40, partitions=partitions)
+    deployment.send(deployment.work.opening() + deployment.work.take(60))
+    poison = {"w-open-3"} if label == "poisoned" else set()
+    if poison:
+        refuse_keys(deployment, *poison)
+    kind = label.split(".")[0]
+    plans = [BEFORE[kind]] if kind in BEFORE else []
+    plans.append(f"{label}={action}@{2 if label in SECOND and kind != 'abort' else 1}")
+    consumer = deployment.consumer("a", env={"FAILPOINTS": " ".join(plans)})
+    WAYS.get(kind, by_itself)(deployment, consumer)
+    wait_until(lambda: reached(consumer, label), 30, f"{label} is reached, or the test is void")
+    after_it(deployment, consumer, action)
+    deployment.send(deployment.work.take(40))
+    deployment.stop_all()
+    deployment.consume_to_end("z")
+    verify.verify(deployment, poison=poison)
+
+
+@pytest.mark.parametrize("action", ["kill", "error"])
+@pytest.mark.parametrize("label", ["halt.begun", "halt.done"])
+def test_halts(deploy, programs, label, action):
+    deployment = deploy(settings=SHORT)
+    work = Workload(seed=41)
+    deployment.send(work.opening())
+    deployment.consume_to_end()
+    deployment.query("DELETE FROM postonce.inbox WHERE key = 'w-open-3' RETURNING 1")
+    books = deployment.query("SELECT * FROM postonce.account ORDER BY 1")
+    done = deployment.verb("rewind", "--to-earliest", "--execute")
+    assert done.returncode == 0, done.stderr
+    consumer = deployment.consumer("a", env={"FAILPOINTS": f"{label}={action}@1"})
+    wait_until(lambda: reached(consumer, label), 30, f"{label} is reached")
+    after_it(deployment, consumer, action)
+    deployment.stop_all()
+    deployment.consumer("z", "--until-end").exits(3, 30)
+    assert deployment.query("SELECT * FROM postonce.account ORDER BY 1") == books
+
+
+def test_a_release_has_none():
+    program = binary("postonce").read_bytes()
+    assert not [label for label in LABELS if "." in label and label.encode() in program]
+    assert b"FAILPOINTS" not in program
+
+
+def test_a_build_with_failpoints_has_all(programs):
+    program = pathlib.Path(binary("postonce")).read_bytes()
+    assert all(label.encode() in program for label in LABELS) and len(LABELS) >= 30
