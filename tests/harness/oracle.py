@@ -392,7 +392,7 @@ class Books:
         except Refused as refused:
             balance, code, payment_id = None, refused.code, None
         verdict = Verdict("rejected" if code else "applied", code, command.key,
-                          _kept_result(command, code, payment_id, balance))
+                          kept_result(command, code, payment_id, balance))
         self.inbox[command.key] = Kept(command.fingerprint, verdict, payment_id,
                                        record.place, command)
         return verdict
@@ -450,7 +450,7 @@ class Books:
         return lower
 
 
-def _kept_result(command, code, payment_id, balance):
+def kept_result(command, code, payment_id, balance):
     """The answer to a decided command, in the contract's order of fields."""
     fields, exponent = command.fields, EXPONENTS[command.fields["currency"]]
 

@@ -106,8 +106,9 @@ class Postgres(ExternalPostgres):
 
     faults = True
 
-    def __init__(self, directory, keep=False, fsync=True, settings=None):
+    def __init__(self, directory, keep=False, fsync=True, settings=None, password=PASSWORD):
         self.directory = pathlib.Path(directory)
+        self._password = password
         self.port = free_port()
         self.user = real_user()
         self.keep = keep
@@ -119,7 +120,7 @@ class Postgres(ExternalPostgres):
         self.process = None
 
     def _url(self, role, database):
-        return (f"postgresql://{role}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+        return (f"postgresql://{role}:{self._password}@127.0.0.1:{self.port}/{database}"
                 "?sslmode=disable&gssencmode=disable")
 
     def url(self, database):
@@ -143,7 +144,7 @@ class Postgres(ExternalPostgres):
         with connect(self.admin_url) as connection:
             connection.execute(f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname"
                                f" = '{OWNER}') THEN CREATE ROLE {OWNER} LOGIN CREATEROLE"
-                               f" PASSWORD '{PASSWORD}'; END IF; END $$")
+                               f" PASSWORD '{self._password}'; END IF; END $$")
         return self
 
     def launch(self):
@@ -226,7 +227,7 @@ class Postgres(ExternalPostgres):
         self.directory.mkdir(parents=True, exist_ok=True)
         self.data = self._data_directory()
         password = self.data.with_suffix(".password")
-        password.write_text(PASSWORD + "\n")
+        password.write_text(self._password + "\n")
         if self.user:
             shutil.chown(password, self.user)
         command = ["setpriv", *privileges(self.user)] if self.user else []
