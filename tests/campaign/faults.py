@@ -163,9 +163,8 @@ def fenced_zombie(world, actor):
     said = len(proxy.completions)
     actor.consumer.resume()
     proxy.release()
-    noticed = yield fenced, NOTICED_S
-    ends = [tag for tag in proxy.completions[said:] if tag in ("COMMIT", "ROLLBACK")]
-    return bool(taken_over and noticed and "ROLLBACK" in ends)
+    stopped = yield (lambda: fenced() and "ROLLBACK" in proxy.completions[said:]), NOTICED_S
+    return bool(taken_over and stopped)
 
 
 # ---- the way to Postgres ----

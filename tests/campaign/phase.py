@@ -15,14 +15,14 @@ import time
 
 from harness.deployment import Deployment
 from harness.product import TOP
-from harness.topics import delete_topics
+from harness.topics import delete_topics, forget_group
 
 from . import dump
 from .journal import Journal
 from .load import Commands, Load
 from .logs import generations
 from .nemesis import Nemesis
-from .observers import Observers, wait_lag_zero
+from .observers import Observers, lag_is_zero
 from .world import World
 
 LAG_ZERO_S = 60
@@ -102,7 +102,8 @@ class Phase:
         opening = self._load.send_opening(self._deployment)
         self._world.start()
         self._observers.start()
-        self._deployment.wait_caught_up(60)
+        if self._wait_lag_zero() is None:
+            raise AssertionError("the consumers did not get to work")
         self._load.start()
         nemesis = Nemesis(self._world, self.plan.faults, self.plan.at_once, self._random)
         nemesis.run(self.plan.seconds)
@@ -124,6 +125,7 @@ class Phase:
     def close(self, keep=False):
         """Ends and removes all of it; `keep`: but for the files that tell what happened."""
         self._observers.stop()
+        forget_group(self._ground.kafka_to_observe, self._deployment.group)
         self._world.close()
         self._journal.close()
         if self._ground.postgres.running:
@@ -160,9 +162,9 @@ class Phase:
         began = time.monotonic()
         while time.monotonic() < began + seconds:
             self._world.poll()
-            took = wait_lag_zero(self._deployment, 0.3)
-            if took is not None:
+            if lag_is_zero(self._deployment):
                 return time.monotonic() - began
+            time.sleep(0.1)
         return None
 
     def _violate(self, sentence):
@@ -205,23 +207,35 @@ class Phase:
             self._violate(f"I7: the books are others after a rewind ({kind})")
             return
         self.outcome.effective[f"rewind_{kind}"] += bool(claimed and again > 0)
-        self.outcome.counters["records_rewound"] += again
+        self.outcome.counters["records_rewound"] += again if kind != "deleted" else 0
 
     def _move(self, kind):
-        """How many records come again (for a deleted group: are skipped, rightly); None when
-        it could not be done. What comes again is written into the journal."""
+        """How many records come again (for a deleted group: are left alone, rightly); None
+        when it could not be done. What comes again is written into the journal."""
         if kind == "deleted":
             return self._delete_group()
         arguments = ["--to-earliest"]
         if kind == "time":
             arguments = ["--to-time", self._some_time()]
-        done = self._deployment.verb("rewind", *arguments, "--execute", "--json")
+        done = self._when_the_group_is_empty(
+            lambda: self._deployment.verb("rewind", *arguments, "--execute", "--json"),
+            lambda done: "member(s)" not in done.stderr)
         if done.returncode != 0:
             self._violate(f"rewind {arguments} ended with {done.returncode}: {done.stderr}")
             return None
         ranges = dump.rewound_ranges(done.stdout)
         self._journal.rewound(ranges)
         return sum(committed - target for target, committed in ranges.values())
+
+    @staticmethod
+    def _when_the_group_is_empty(act, was_empty):
+        """Who was killed stays a member until its session is over."""
+        end = time.monotonic() + 30
+        while True:
+            done = act()
+            if was_empty(done) or time.monotonic() > end:
+                return done
+            time.sleep(0.3)
 
     def _some_time(self):
         """A time within the phase, as the command line takes it."""
@@ -233,8 +247,12 @@ class Phase:
     def _delete_group(self):
         """Everything is answered, so nothing is lost: they start at next_offset."""
         decided = self._deployment.decided()
-        futures = self._ground.kafka.admin.delete_consumer_groups([self._deployment.group])
-        futures[self._deployment.group].result(20)
+        group, admin = self._deployment.group, self._ground.kafka.admin
+        error = self._when_the_group_is_empty(
+            lambda: admin.delete_consumer_groups([group])[group].exception(20),
+            lambda error: error is None)
+        if error is not None:
+            raise error
         if self._deployment.committed():
             self._violate("the group was deleted and still has offsets")
         return decided

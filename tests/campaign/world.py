@@ -65,7 +65,7 @@ class Ground:
         self.volume = Volume()
         self.postgres = Postgres(self.volume.path / "postgres", password=PLANTED_PASSWORD)
         self.kafka = Kafka(directory / "kafka", brokers)
-        # An admin client that two threads use at once has crashed within librdkafka 2.14.
+        # Clients of their own, so that one that waits keeps nobody else waiting.
         self.kafka_to_observe = ExternalKafka(self.kafka.bootstrap)
 
     def start(self):

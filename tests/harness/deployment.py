@@ -62,6 +62,7 @@ class Deployment:
         for consumer in self._consumers:
             if consumer.running:
                 consumer.kill()
+        topics.forget_group(self.kafka, self.group)
         self.postgres.drop_database(self.database)
 
     # ---- the programs ----

@@ -82,6 +82,7 @@ class ExternalKafka:
 
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
+        self.askers = {}  # see topics.committed_offsets
         self._admin = None
 
     @property

@@ -266,18 +266,30 @@ def committed_offsets(kafka, group, topic, stable=True):
     """{partition: next offset} of the group; partitions without one are left out. `stable`:
     and those of an open transaction, too.
 
-    Asked through a consumer that joins nothing: asked through the admin API, librdkafka dies
-    when the group's coordinator is just moving (seen with 2.11 and 2.14)."""
-    places = [TopicPartition(topic, partition) for partition in partitions_of(kafka, topic)]
-    consumer = Consumer({
-        "bootstrap.servers": kafka.bootstrap, "group.id": group, "log_level": 0,
-        "isolation.level": "read_committed" if stable else "read_uncommitted",
-        "enable.auto.commit": False, "reconnect.backoff.max.ms": 500})
-    try:
-        found = patiently(lambda: consumer.committed(places, timeout=10))
-    finally:
-        consumer.close()
+    A consumer asks that never joins: the admin client of librdkafka 2.11 and 2.14 crashes
+    when the coordinator has moved (the answer NOT_COORDINATOR is handed to a group it does not have).
+    """
+    asked = [TopicPartition(topic, partition) for partition in partitions_of(kafka, topic)]
+    asker = _asker(kafka, group, stable)
+    found = patiently(lambda: asker.committed(asked, timeout=10))
     return {place.partition: place.offset for place in found if place.offset >= 0}
+
+
+def _asker(kafka, group, stable):
+    if (group, stable) not in kafka.askers:
+        kafka.askers[group, stable] = Consumer({
+            "bootstrap.servers": kafka.bootstrap, "group.id": group,
+            "isolation.level": "read_committed" if stable else "read_uncommitted",
+            "enable.auto.commit": False, "log_level": 0, "reconnect.backoff.max.ms": 500})
+    return kafka.askers[group, stable]
+
+
+def forget_group(kafka, group):
+    """Closes what committed_offsets has opened for it."""
+    for stable in (True, False):
+        asker = kafka.askers.pop((group, stable), None)
+        if asker is not None:
+            asker.close()
 
 
 def members(kafka, group):
