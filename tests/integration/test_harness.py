@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import psycopg
 import pytest
@@ -14,7 +15,7 @@ from harness import topics
 from harness.ports import free_port
 from harness.postgres import connect
 from harness.process import Process, started_at
-from harness.proxy import in_front_of
+from harness.proxy import AFTER, UNANSWERED, WITHIN, in_front_of
 from harness.servers import Servers
 from harness.topics import Reader, Record, Sender
 from harness.wait import TimedOut, wait_until
@@ -186,6 +187,90 @@ def test_the_proxy_can_hold_what_is_under_way(database):
         wait_until(lambda: direct.execute("SELECT count(*) FROM t").fetchone() == (1,), 5,
                    "it arrives")
     held.finish()
+    proxy.close()
+
+
+def prepared(url):
+    """A connection that runs BEGIN, INSERT and COMMIT as the product does: prepared under
+    names of their own, and in a pipeline."""
+    connection = connect(url, prepare_threshold=0)
+    connection.execute("CREATE TABLE IF NOT EXISTS t (n int)")
+    return connection
+
+
+def insert_in_a_pipeline(connection):
+    with connection.pipeline():
+        for statement in ("BEGIN", "INSERT INTO t VALUES (1)", "COMMIT"):
+            connection.execute(statement, prepare=True)
+
+
+@pytest.mark.parametrize(("what", "rows"), [(AFTER, {0, 1}), (WITHIN, {0})])
+def test_the_proxy_can_cut_at_a_commit(database, what, rows):
+    proxy, through = in_front_of(database)
+    connection = prepared(through)
+    insert_in_a_pipeline(connection)  # the second time only names are sent
+    proxy.at_commit(what)
+    with pytest.raises(psycopg.OperationalError):
+        insert_in_a_pipeline(connection)
+    assert proxy.at_commits == 1
+    with connect(database) as direct:
+        wait_until(lambda: direct.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            ).fetchone() == (1,), 5, "its session has ended")
+        assert direct.execute("SELECT count(*) FROM t").fetchone()[0] - 1 in rows
+    insert_in_a_pipeline(prepared(through))  # it strikes only once
+    proxy.close()
+
+
+def test_the_proxy_can_keep_back_the_answer_to_a_commit(database):
+    proxy, through = in_front_of(database)
+    connection = prepared(through)
+    done = len(proxy.completions)
+    proxy.at_commit(UNANSWERED)
+    waiting = threading.Thread(target=insert_in_a_pipeline, args=(connection,))
+    waiting.start()
+    wait_until(lambda: "COMMIT" in proxy.completions[done:], 5, "the server has committed")
+    waiting.join(0.2)
+    assert waiting.is_alive(), "the client has got an answer"
+    proxy.hear()
+    waiting.join(5)
+    assert not waiting.is_alive()
+    proxy.close()
+
+
+def test_the_proxy_can_hold_from_a_begin_on(database):
+    proxy, through = in_front_of(database)
+    connection = prepared(through)
+    proxy.hold_next_batch()
+    connection.execute("SELECT 1")
+    assert proxy.held_bytes == 0
+    waiting = threading.Thread(target=insert_in_a_pipeline, args=(connection,))
+    waiting.start()
+    wait_until(lambda: proxy.held_bytes > 0, 5, "the BEGIN is held")
+    with connect(database) as direct:
+        assert direct.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    proxy.release()
+    waiting.join(5)
+    with connect(database) as direct:
+        assert direct.execute("SELECT count(*) FROM t").fetchone() == (1,)
+    proxy.close()
+
+
+def test_the_proxy_can_be_slow_and_silent(database):
+    proxy, through = in_front_of(database)
+    connection = prepared(through)
+    proxy.one_byte, proxy.delay = True, 0.001
+    insert_in_a_pipeline(connection)
+    assert proxy.slowed > 0
+    proxy.well()
+    proxy.silence()
+    waiting = threading.Thread(target=insert_in_a_pipeline, args=(connection,))
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    proxy.well()
+    waiting.join(5)
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (2,)
     proxy.close()
 
 
