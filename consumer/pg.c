@@ -298,6 +298,8 @@ static bool dial(struct pg *pg)
     pg->connection = PQconnectStartParams(options.names, options.values, 1);
     MUST(pg->connection != NULL);
     (void)PQsetErrorVerbosity(pg->connection, PQERRORS_VERBOSE);
+    /* A server that stops while we log in says so in a notice, and libpq would print it. */
+    PQsetNoticeReceiver(pg->connection, ignore_notice, NULL);
     if (drive_connection(pg))
         return true;
     if (!has_many_hosts(pg->connection))
@@ -333,7 +335,7 @@ static enum port_status explain_refusal(struct pg *pg)
 
 static enum port_status prepare_session(struct pg *pg)
 {
-    PQsetNoticeReceiver(pg->connection, ignore_notice, NULL);
+    PQsetNoticeReceiver(pg->connection, ignore_notice, NULL); /* of one made blocking */
     if (PQsetnonblocking(pg->connection, 1) != 0 || !PQenterPipelineMode(pg->connection))
         return lost(pg, PQerrorMessage(pg->connection));
     pg_begin(pg);

@@ -1,5 +1,9 @@
 """PostgreSQL and Kafka go away under load and come back: nothing is lost, nothing doubled."""
 
+import socket
+import struct
+import threading
+
 import pytest
 
 from harness import verify
@@ -119,6 +123,26 @@ def test_both_killed_at_once_and_the_consumer_too(loaded, postgres, kafka):
     kafka.start_again()
     consumer.start()
     settle(deployment, consumer, load)
+
+
+def test_what_a_server_says_while_it_stops_is_not_printed(deploy):
+    """Shut down at once in the middle of a login it sends a notice; libpq prints notices."""
+    def serve(listener):
+        connection, _ = listener.accept()
+        connection.recv(4096)
+        fields = b"SWARNING\0VWARNING\0C57P01\0Mplanted notice\0\0"
+        connection.sendall(b"R" + struct.pack("!ii", 8, 0)
+                           + b"N" + struct.pack("!i", 4 + len(fields)) + fields)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        port = listener.getsockname()[1]
+        done = deploy(migrated=False).verb(
+            "lookup", "k", postgres=f"host=127.0.0.1 port={port} sslmode=disable "
+                                    "gssencmode=disable")
+    assert done.returncode == 69, done.stderr
+    assert "planted notice" not in done.stderr and "57P01" not in done.stderr
 
 
 def test_a_consumer_waits_for_servers_that_are_not_there_yet(deploy, postgres):
