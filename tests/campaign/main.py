@@ -36,6 +36,8 @@ STORMS = (
                   "commit_answer_lost", "cut"]),
 )
 
+SMOKE = "kill,fenced_zombie,postgres_crash_in_commit,cut_after_commit,rebalance,sigterm"
+
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="tests/campaign/run", description=__doc__,
@@ -50,6 +52,8 @@ def parse(arguments):
     parser.add_argument("--phase-seconds", type=float, default=90)
     parser.add_argument("--rate", type=float, default=200, help="commands a second")
     parser.add_argument("--rewinds", type=int, default=2, help="after each phase")
+    parser.add_argument("--smoke", action="store_true",
+                        help="one broker and one short phase: what ./check runs")
     parser.add_argument("--keep-going", action="store_true",
                         help="go on after a phase with violations")
     parser.add_argument("--report", metavar="FILE.json")
@@ -57,6 +61,9 @@ def parse(arguments):
     parser.add_argument("--bin", help="where postonce is built", default=os.environ.get(
         "POSTONCE_BIN") or TOP / "build" / "gcc")
     found = parser.parse_args(arguments)
+    if found.smoke:
+        found.minutes, found.phase_seconds, found.brokers, found.rewinds = 0.6, 35, 1, 2
+        found.only = found.only or SMOKE
     unknown = set((found.only or "").split(",")) - set(FAULTS) - {""}
     if unknown:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")

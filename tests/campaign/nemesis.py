@@ -2,6 +2,7 @@
 others may not touch; what is chosen depends on the seed, when it strikes on the world."""
 
 import collections
+import datetime
 import time
 
 from .faults import FAULTS
@@ -41,7 +42,7 @@ class Running:
 
 
 class Nemesis:
-    def __init__(self, world, names, at_once, seed_random):
+    def __init__(self, world, names, at_once, seed_random, diary):
         self.attempted = collections.Counter()
         self.effective = collections.Counter()
         self.no_occasion = collections.Counter()
@@ -51,6 +52,7 @@ class Nemesis:
         self._at_once = at_once
         self._random = seed_random
         self._running = []
+        self._diary = open(diary, "a", buffering=1)
 
     def run(self, seconds):
         end = time.monotonic() + seconds
@@ -90,6 +92,7 @@ class Nemesis:
             actor.took = fault.name
         self._world.busy |= needs
         self.overlaps += bool(self._running)
+        self._note("begins", fault, actor)
         self._running.append(Running(fault, self._world, actor, needs))
         return True
 
@@ -100,8 +103,10 @@ class Nemesis:
         return not parts & {"actor", "proxied"} or bool(self._free(fault))
 
     def _free(self, fault):
-        return [actor for actor in self._world.actors if actor.took is None
-                and (actor.proxy is not None or "proxied" not in fault.needs)]
+        """Those that may be taken; one is always left alone, to take over from the others."""
+        free = [actor for actor in self._world.actors if actor.took is None]
+        return [] if len(free) < 2 else [actor for actor in free if actor.proxy is not None
+                                         or "proxied" not in fault.needs]
 
     def _end(self, each):
         self._running.remove(each)
@@ -109,8 +114,16 @@ class Nemesis:
         if each.actor is not None:
             each.actor.took = None
         name = each.fault.name
+        self._note({None: "no occasion", True: "took effect"}.get(each.effect, "in vain"),
+                   each.fault, each.actor)
         if each.effect is None:
             self.no_occasion[name] += 1
             return
         self.attempted[name] += 1
         self.effective[name] += bool(each.effect)
+
+    def _note(self, what, fault, actor):
+        """For whoever reads the logs: when each fault began and ended."""
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        who = actor.name if actor is not None else "-"
+        self._diary.write(f"{now} {fault.name} {who} {what}\n")

@@ -105,7 +105,8 @@ class Phase:
         if self._wait_lag_zero() is None:
             raise AssertionError("the consumers did not get to work")
         self._load.start()
-        nemesis = Nemesis(self._world, self.plan.faults, self.plan.at_once, self._random)
+        nemesis = Nemesis(self._world, self.plan.faults, self.plan.at_once, self._random,
+                          self._directory / "faults.txt")
         nemesis.run(self.plan.seconds)
         nemesis.finish()
         self._heal()
