@@ -404,15 +404,17 @@ def broker_goes(choose, end):
         yield (lambda: not broker.running), 30
         moved = True
         if len(world.ground.kafka.brokers) > 1:
-            moved = yield (lambda: led_by_others(world, led, node)), 25
+            moved = yield (lambda: are_led_by_others(world, led, node)), 25
         yield from start_broker(world, broker)
         return bool(led and moved)
     return make
 
 
-def led_by_others(world, places, node):
+def are_led_by_others(world, places, node):
+    """Whether leadership has moved. A partition whose other replicas were not in sync waits
+    for its leader to come back, and proves nothing."""
     leaders = world.leaders()
-    return bool(leaders) and all(leaders.get(place, -1) not in (-1, node) for place in places)
+    return any(leaders.get(place, -1) not in (-1, node) for place in places)
 
 
 def start_broker(world, broker):
@@ -430,6 +432,8 @@ def any_broker(world):
 fault("broker_kill", "kafka", weight=2)(broker_goes(any_broker, signal.SIGKILL))
 fault("coordinator_kill", "kafka")(
     broker_goes(lambda world: world.coordinator(), signal.SIGKILL))
+fault("transaction_coordinator_kill", "kafka")(
+    broker_goes(lambda world: world.transaction_coordinator(), signal.SIGKILL))
 fault("coordinator_move", "kafka", brokers=3)(
     broker_goes(lambda world: world.coordinator(), signal.SIGTERM))
 

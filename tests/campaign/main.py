@@ -12,6 +12,7 @@ import random
 import shutil
 import sys
 import time
+import traceback
 
 from harness.process import end_on_signals, run_program
 from harness.product import TOP, binary
@@ -28,8 +29,8 @@ STORMS = (
     ("zombies", ["fenced_zombie", "zombie"]),
     ("crashes", ["postgres_crash_in_commit", "kill", "pause"]),
     ("mix", None),
-    ("brokers", ["broker_kill", "coordinator_kill", "coordinator_move", "leader_election",
-                 "kill", "sigterm"]),
+    ("brokers", ["broker_kill", "coordinator_kill", "transaction_coordinator_kill",
+                 "coordinator_move", "leader_election", "kill", "sigterm"]),
     ("rebalances", ["rebalance", "sigterm", "kill"]),
     ("postgres", ["postgres_immediate", "postgres_kill", "backend_kill", "terminate",
                   "postgres_hangs", "disk_full", "cut_after_commit", "cut_within_commit",
@@ -109,7 +110,7 @@ class Campaign:
             if self.options.only:
                 name, faults = "only", self.options.only.split(",")
             plan = self._plan(possible(ground, faults or list(FAULTS)))
-            clean = self._phase(Phase(ground, directory, plan), name)
+            clean = self._phase(ground, directory, plan, name)
             self.total.minutes = (time.monotonic() - began) / 60
             self._write()
             if not clean and not self.options.keep_going:
@@ -127,28 +128,37 @@ class Campaign:
                     tuple(REWINDS[(turn + n) % len(REWINDS)]
                           for n in range(self.options.rewinds)))
 
-    def _phase(self, phase, name):
-        """True when nothing was found."""
-        say(f"phase {phase.plan.number}: {name}, seed {phase.plan.seed}")
-        began, clean = time.monotonic(), False
+    def _phase(self, ground, directory, plan, name):
+        """True when nothing was found. An error of the machinery breaks the phase off, and
+        with it the proof: it is counted, and the next phase begins on healed ground."""
+        say(f"phase {plan.number}: {name}, seed {plan.seed}")
+        began, phase, clean = time.monotonic(), Phase(ground, directory, plan), False
         try:
             outcome = phase.run()
             clean = not outcome.violations
-        except BaseException:
+        except Exception:
+            say(f"  BROKEN OFF {traceback.format_exc()}")
             self.total.broken += 1
+            ground.heal()
+        except BaseException:  # we are to end
+            clean = True
             raise
         finally:
             self.total.add(phase.outcome)
             if not clean:
                 keep(phase)
             phase.close(keep=not clean)
+        self._tell(phase.outcome, time.monotonic() - began)
+        return clean
+
+    @staticmethod
+    def _tell(outcome, seconds):
         effects = " ".join(f"{fault}={outcome.effective[fault]}/{count}"
                            for fault, count in sorted(outcome.attempted.items()))
-        say(f"  {time.monotonic() - began:.0f} s: {outcome.counters['commands']} commands; "
+        say(f"  {seconds:.0f} s: {outcome.counters['commands']} commands; "
             f"took effect/attempted: {effects}")
         for sentence in outcome.violations:
             say(f"  VIOLATION {sentence}")
-        return clean
 
     def _write(self):
         if self.options.report:

@@ -111,7 +111,8 @@ class Total:
             "of these stopped by the fence": of("fenced_zombie"),
             "PostgreSQL crashes": of(*crashes),
             "of these with a COMMIT in doubt": of("postgres_crash_in_commit"),
-            "broker kills": of("broker_kill", "coordinator_kill"),
+            "broker kills": of("broker_kill", "coordinator_kill",
+                                "transaction_coordinator_kill"),
             "rebalances (generations seen, at least)": self.counters["rebalances"],
             "rewinds with equal books": sum(count for name, count in effective.items()
                                             if name.startswith("rewind_"))}

@@ -74,8 +74,20 @@ class Ground:
         self.kafka.finish()
         return self
 
+    def heal(self):
+        """After a phase that broke off: everything runs again, or this raises."""
+        self.volume.free()
+        self.postgres.resume()
+        if not self.postgres.running:
+            self.postgres.launch()
+        self.postgres.wait_ready()
+        for broker in self.kafka.brokers:
+            if not broker.running:
+                self.kafka.start_again(broker)
+
     def close(self):
         self.kafka.close()
+        self.volume.free()
         self.postgres.close()
         self.volume.close()
 
@@ -245,11 +257,18 @@ class World:
 
     def coordinator(self):
         """The node that coordinates our group."""
-        number = _java_hash(self.deployment.group)
-        partitions = [key for key in self.leaders() if key[0] == "__consumer_offsets"]
-        if not partitions:
-            return None
-        return self.leaders().get(("__consumer_offsets", number % len(partitions)))
+        return self._leader_for("__consumer_offsets", self.deployment.group)
+
+    def transaction_coordinator(self):
+        """The node that coordinates the Kafka transactions of one of the consumers."""
+        name = self.random.choice(self.actors).name
+        return self._leader_for("__transaction_state", f"{self.deployment.group}-{name}")
+
+    def _leader_for(self, topic, name):
+        """Kafka places a group or a transactional id by the hash of its name."""
+        leaders = self.leaders()
+        count = sum(each == topic for each, _ in leaders)
+        return leaders.get((topic, _java_hash(name) % count)) if count else None
 
 
 def _java_hash(text):
