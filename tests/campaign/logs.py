@@ -1,6 +1,7 @@
 """What a consumer says, as events: the evidence for faults, and I13 over every byte."""
 
 import collections
+import itertools
 import json
 
 
@@ -58,8 +59,19 @@ class Log:
 
     def seen_in_run(self, name):
         """Whether the process that runs now has said this."""
-        return any(event["event"] == name and event["run"] == self.run
-                   for event in reversed(self.events))
+        return any(event["event"] == name for event in self._of_run())
+
+    def reads(self):
+        """Whether the process that runs now has claimed partitions and still has them."""
+        for event in self._of_run():
+            if event["event"] in ("reading", "revoked", "lost"):
+                return event["event"] == "reading"
+        return False
+
+    def _of_run(self):
+        """The youngest first."""
+        return itertools.takewhile(lambda event: event["run"] == self.run,
+                                   reversed(self.events))
 
 
 def generations(logs):

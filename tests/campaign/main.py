@@ -140,14 +140,13 @@ class Campaign:
             say(f"  BROKEN OFF {traceback.format_exc()}")
             self.total.broken += 1
             ground.heal()
-        except BaseException:  # we are to end
-            clean = True
+        except BaseException:  # we are to end, now
+            phase.abandon()
             raise
-        finally:
-            self.total.add(phase.outcome)
-            if not clean:
-                keep(phase)
-            phase.close(keep=not clean)
+        self.total.add(phase.outcome)
+        if not clean:
+            keep(phase)
+        phase.close(keep=not clean)
         self._tell(phase.outcome, time.monotonic() - began)
         return clean
 

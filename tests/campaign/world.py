@@ -123,7 +123,7 @@ class Actor:
     def reads(self):
         """It has claimed partitions and gets records."""
         self.log.poll()
-        return self.consumer.running and self.log.seen_in_run("reading")
+        return self.consumer.running and self.log.reads()
 
     def close(self):
         if self.consumer.running:

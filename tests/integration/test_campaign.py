@@ -14,6 +14,7 @@ import pytest
 from campaign import dump, judge, report
 from campaign.journal import Journal, digest
 from campaign.load import MIX, Commands
+from campaign.logs import Log, generations
 from harness.topics import Record
 
 
@@ -302,3 +303,41 @@ def test_a_digest_tells_records_apart():
               Record(b"x", headers=[*one.headers, ("a", b"b")])]
     names = {digest(each.value, each.headers) for each in [one, *others]}
     assert len(names) == 1 + len(others)
+
+
+# ---- what consumers say ----------------------------------------------------------------
+
+def said(path, *events):
+    with open(path, "a") as file:
+        for number, (event, more) in enumerate(events):
+            file.write(json.dumps({"time": f"2026-01-01T00:00:{number:02}Z", "event": event,
+                                   **more}) + "\n")
+
+
+def test_a_log_tells_who_reads_what_was_said_and_what_it_may_not_show(tmp_path):
+    log = Log(tmp_path / "log", ["secret"])
+    log.poll()
+    assert not log.reads() and not log.events
+    said(log.path, ("reading", {}), ("posting_failed", {"status": "in_doubt"}))
+    log.poll()
+    assert log.reads() and log.count("posting_failed:in_doubt") == 1 == log.trouble()
+    said(log.path, ("lost", {}))
+    log.poll()
+    assert not log.reads() and log.seen_in_run("reading")
+    log.run += 1
+    assert not log.seen_in_run("reading")
+    with open(log.path, "a") as file:
+        file.write("WARNING: not ours\n" + json.dumps({"event": "x", "text": "a secret"}) + "\n")
+    log.poll()
+    assert len(log.foreign) == 1 and len(log.leaks) == 1
+
+
+def test_generations_are_counted_from_who_is_assigned_again(tmp_path):
+    logs = []
+    for name, times in (("a", (0, 1, 2)), ("b", (0, 2)), ("c", (2,))):
+        log = Log(tmp_path / name, [])
+        for time in times:
+            log.events.append({"event": "assigned", "time": f"{time}", "run": 1})
+        logs.append(log)
+    assert generations(logs) == 3
+    assert generations([]) == 0
