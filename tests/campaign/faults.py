@@ -20,6 +20,7 @@ from harness.proxy import AFTER, UNANSWERED, WITHIN
 from .world import SESSION_S
 
 WORKING_S = 12   # to find a consumer at work
+TRANSACTION_S = 15  # transaction.timeout.ms of the product
 NOTICED_S = 12   # for a consumer to notice
 CRASHED = "database system was not properly shut down"
 
@@ -132,22 +133,34 @@ def epochs_rise(world):
     return lambda: sum(world.observers.epochs.values()) > before
 
 
-@fault("zombie", "actor")
-def zombie(world, actor):
-    """Longer than the session: others take over, then it comes back."""
+def paused_for(world, actor, seconds):
+    """Steps: others take over meanwhile, then it comes back and has to notice."""
     if not (yield at_work(actor), WORKING_S):
         return None
     yield world.random.uniform(0, 0.2)
     if not actor.reads:
         return None
+    rises = epochs_rise(world)
     actor.consumer.pause()
-    yield SESSION_S * 0.7
-    taken_over = yield epochs_rise(world), 15
+    yield seconds
+    taken_over = yield rises, 15
     told = grows(actor, "start_over"), grows(actor, "lost"), grows(actor, "posting_failed")
     actor.consumer.resume()
     noticed = yield (lambda: any(each() for each in told)
                      or not actor.consumer.running), NOTICED_S
     return bool(taken_over and noticed)
+
+
+@fault("zombie", "actor")
+def zombie(world, actor):
+    """Longer than the session."""
+    return (yield from paused_for(world, actor, SESSION_S * 0.7))
+
+
+@fault("long_zombie", "actor")
+def long_zombie(world, actor):
+    """Longer than its Kafka transaction may last: the broker aborts that, and fences it."""
+    return (yield from paused_for(world, actor, TRANSACTION_S + world.random.uniform(1, 4)))
 
 
 @fault("fenced_zombie", "proxied", weight=2)

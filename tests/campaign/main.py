@@ -26,7 +26,7 @@ from .world import Ground
 STORMS = (
     ("mix", None),
     ("kills", ["kill"]),
-    ("zombies", ["fenced_zombie", "zombie"]),
+    ("zombies", ["fenced_zombie", "zombie", "long_zombie"]),
     ("crashes", ["postgres_crash_in_commit", "kill", "pause"]),
     ("mix", None),
     ("brokers", ["broker_kill", "coordinator_kill", "transaction_coordinator_kill",

@@ -107,7 +107,7 @@ class Total:
                    "backend_kill")
         return {
             "kill -9 of consumers": of("kill"),
-            "zombies": of("zombie", "fenced_zombie"),
+            "zombies": of("zombie", "long_zombie", "fenced_zombie"),
             "of these stopped by the fence": of("fenced_zombie"),
             "PostgreSQL crashes": of(*crashes),
             "of these with a COMMIT in doubt": of("postgres_crash_in_commit"),

@@ -267,8 +267,8 @@ def committed_offsets(kafka, group, topic, stable=True):
     and those of an open transaction, too.
 
     A consumer asks that never joins: the admin client of librdkafka 2.11 and 2.14 crashes
-    when the coordinator has moved (the answer NOT_COORDINATOR is handed to a group it does not have).
-    """
+    when the coordinator has moved: it hands the answer NOT_COORDINATOR to a group that it
+    does not have."""
     asked = [TopicPartition(topic, partition) for partition in partitions_of(kafka, topic)]
     asker = _asker(kafka, group, stable)
     found = patiently(lambda: asker.committed(asked, timeout=10))
