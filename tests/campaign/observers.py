@@ -6,7 +6,6 @@ where everything stands, for those who wait for it.
 import contextlib
 import pathlib
 import threading
-import time
 
 import psycopg
 from confluent_kafka import KafkaException
