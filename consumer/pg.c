@@ -298,7 +298,7 @@ static bool dial(struct pg *pg)
     pg->connection = PQconnectStartParams(options.names, options.values, 1);
     MUST(pg->connection != NULL);
     (void)PQsetErrorVerbosity(pg->connection, PQERRORS_VERBOSE);
-    /* A server that stops while we log in says so in a notice, and libpq would print it. */
+    /* A server that stops while we log in says so in a notice; libpq would print it. */
     PQsetNoticeReceiver(pg->connection, ignore_notice, NULL);
     if (drive_connection(pg))
         return true;
