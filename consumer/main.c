@@ -93,6 +93,20 @@ static const struct argument_option rewind_options[] = {
     OPTION_END,
 };
 
+static const struct argument_option audit_options[] = {
+    {.name = "topic", .help = "Read the command and result topics too."},
+    {.name = "never-rewound",
+     .help = "With --topic: more than one result for a record is a finding."},
+    {.name = "limit",
+     .kind = ARGUMENT_INTEGER,
+     .least = 1,
+     .most = 10000,
+     .value_name = "N",
+     .help = "Print at most N findings of each kind; 100 if not given."},
+    OPTION_JSON,
+    OPTION_END,
+};
+
 static const struct verb verbs[] = {
     {.name = "migrate",
      .synopsis = "[--check] [--json]",
@@ -123,6 +137,17 @@ static const struct verb verbs[] = {
      .least_words = 1,
      .most_words = 1,
      .run = verb_lookup},
+    {.name = "audit",
+     .synopsis = "[--topic [--never-rewound]] [--limit N] [--json]",
+     .summary = "prove the books",
+     .help = "Reads the whole database in one snapshot, beside consumers at work, and "
+             "proves\n"
+             "that every balance, entry, transfer, refund, command and stored result "
+             "follows\n"
+             "from the others. Prints one line for each finding and ends with 1 if there "
+             "are any.",
+     .options = audit_options,
+     .run = verb_audit},
     {.name = "rewind",
      .synopsis = "--to-offset N | --to-time T | --to-earliest\n"
                  "                       [--partition P] [--execute] [--json]",

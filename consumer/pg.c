@@ -50,8 +50,10 @@ struct pg {
     char fault[FAULT_SIZE];
 };
 
-static const int64_t wait_ms_of_profile[PG_PROFILE_COUNT] = {
-    [PG_POSTING] = 10000, [PG_READING] = 10000, [PG_MIGRATING] = 3600000};
+static const int64_t wait_ms_of_profile[PG_PROFILE_COUNT] = {[PG_POSTING] = 10000,
+                                                             [PG_READING] = 10000,
+                                                             [PG_MIGRATING] = 3600000,
+                                                             [PG_AUDITING] = 86400000};
 
 static const struct pg_statement end_transaction = {.sql = "ROLLBACK"};
 

@@ -19,7 +19,7 @@ struct pg;
 struct pg_rows; /* the answer to one statement */
 
 /* How long a session may take for what, and what its planner may do. */
-enum pg_profile { PG_POSTING, PG_READING, PG_MIGRATING, PG_PROFILE_COUNT };
+enum pg_profile { PG_POSTING, PG_READING, PG_MIGRATING, PG_AUDITING, PG_PROFILE_COUNT };
 
 struct pg_settings {
     const char *postgres; /* connection string or URI; "" = libpq's environment */

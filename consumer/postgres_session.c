@@ -10,24 +10,27 @@ static const struct session_setting {
 } settings[] = {
     /* Temporary tables last: nobody can put anything in front of pg_catalog. */
     {"search_path",
-     {"pg_catalog, pg_temp", "pg_catalog, pg_temp", "pg_catalog, pg_temp"}},
-    {"statement_timeout", {"8s", "8s", "0"}},
-    {"lock_timeout", {"6s", "6s", "0"}},
-    {"idle_in_transaction_session_timeout", {"5s", "5s", "60s"}},
+     {"pg_catalog, pg_temp", "pg_catalog, pg_temp", "pg_catalog, pg_temp",
+      "pg_catalog, pg_temp"}},
+    {"statement_timeout", {"8s", "8s", "0", "0"}},
+    {"lock_timeout", {"6s", "6s", "0", "6s"}},
+    {"idle_in_transaction_session_timeout", {"5s", "5s", "60s", "10min"}},
     {"default_transaction_isolation",
-     {"read committed", "read committed", "read committed"}},
+     {"read committed", "read committed", "read committed", "repeatable read"}},
     /* The posting statements all take a few keys into a big table, and there is one right
      * plan for that. A plan that was made while the tables were empty would scan them for
      * ever; so the planner is given no other choice. */
-    {"plan_cache_mode", {"force_generic_plan", NULL, NULL}},
-    {"enable_seqscan", {"off", NULL, NULL}},
-    {"enable_hashjoin", {"off", NULL, NULL}},
-    {"enable_mergejoin", {"off", NULL, NULL}},
-    {"enable_bitmapscan", {"off", NULL, NULL}},
-    {"jit", {"off", "off", "off"}},
-    {"standard_conforming_strings", {"on", "on", "on"}},
-    {"TimeZone", {NULL, "UTC", NULL}},
-    {"DateStyle", {NULL, "ISO", NULL}},
+    {"plan_cache_mode", {"force_generic_plan", NULL, NULL, NULL}},
+    {"enable_seqscan", {"off", NULL, NULL, NULL}},
+    {"enable_hashjoin", {"off", NULL, NULL, NULL}},
+    {"enable_mergejoin", {"off", NULL, NULL, NULL}},
+    {"enable_bitmapscan", {"off", NULL, NULL, NULL}},
+    {"jit", {"off", "off", "off", "off"}},
+    {"standard_conforming_strings", {"on", "on", "on", "on"}},
+    {"TimeZone", {NULL, "UTC", NULL, "UTC"}},
+    {"DateStyle", {NULL, "ISO", NULL, "ISO"}},
+    /* Whoever interrupts an audit does not leave its long statement running. */
+    {"client_connection_check_interval", {NULL, NULL, NULL, "5s"}},
 };
 
 void postgres_session_put(struct pg_params *params, enum pg_profile profile)

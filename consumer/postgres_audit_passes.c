@@ -1,0 +1,492 @@
+/* postgres_audit_passes.c: see postgres_audit_passes.h.
+ *
+ * Everything that can be derived is derived again, from other rows than the one that is
+ * judged: the bytes of a result, a fingerprint, a payment id. No expression may fail on
+ * damaged data, because that would end the audit at the first damage: bytes become text
+ * as LATIN1, which any bytes are, text becomes JSON or a number only after a pattern has
+ * said that it is one. OFFSET 0 keeps the planner from working out a value again for each
+ * use of it. */
+#include "consumer/postgres_audit_passes.h"
+
+#include "schema/code.h"
+
+/* --- pieces --- */
+
+/* Both legs of each transfer: all that is needed for sums and chains. */
+#define ENTRIES                                                                      \
+    "(SELECT debit_account_id AS account_id, -amount_minor AS amount,"               \
+    "        debit_balance_minor AS balance, debit_version AS version, payment_id"   \
+    "   FROM postonce.transfer"                                                      \
+    " UNION ALL"                                                                     \
+    " SELECT credit_account_id, amount_minor, credit_balance_minor, credit_version," \
+    "        payment_id"                                                             \
+    "   FROM postonce.transfer)"
+
+/* 64 bits for a version and the balance after it. */
+#define MARK(version, balance) \
+    "hashint8extended(" balance ", hashint8extended(" version ", 0))"
+
+/* The balance before an entry; NULL where it would leave the range of bigint. */
+#define BEFORE                                                                   \
+    "CASE WHEN (e.amount >= 0 AND e.balance >= -9223372036854775807 + e.amount)" \
+    "       OR (e.amount < 0 AND e.balance <= 9223372036854775807 + e.amount)"   \
+    "     THEN e.balance - e.amount END"
+
+/* `(minor * unit)::text` has exactly the currency's decimals, because a product has the
+ * decimals of its factors. */
+#define CURRENCIES                                           \
+    "(SELECT c.code, ('1e-' || c.exponent)::numeric AS unit" \
+    "   FROM unnest($2::text[], $3::int4[]) AS c(code, exponent))"
+
+#define JSON(text) "to_json(" text ")::text"
+
+/* One object whose members are all strings, without \u0000 and surrogates: what is of
+ * this form, jsonb reads. */
+#define STRING                                       \
+    "\"([^\"\\\\\\u0000-\\u001f]|\\\\[\"\\\\/bfnrt]" \
+    "|\\\\u00(0[1-9a-f]|1[0-9a-f]))*\""
+#define FLAT_JSON "^\\{" STRING ":" STRING "(," STRING ":" STRING ")*\\}$"
+#define DOCUMENT_OF(result)                                                            \
+    " CROSS JOIN LATERAL (SELECT CASE WHEN position('\\x00'::bytea IN " result ") = 0" \
+    "       THEN convert_from(" result ", 'LATIN1') END AS latin OFFSET 0) AS l"       \
+    " CROSS JOIN LATERAL (SELECT CASE WHEN l.latin ~ '" FLAT_JSON "'"                  \
+    "       THEN l.latin::jsonb END AS doc OFFSET 0) AS j"
+/* A member as it is written, or nothing. */
+#define MEMBER(name) "coalesce(',\"" name "\":' || (j.doc -> '" name "')::text, '')"
+/* A member that is an amount, in minor units. */
+#define MINOR(name)                                             \
+    "CASE WHEN length(j.doc ->> '" name "') <= 18"              \
+    "      AND j.doc ->> '" name "' ~ '^-?[0-9]+(\\.[0-9]+)?$'" \
+    "     THEN replace(j.doc ->> '" name "', '.', '')::int8 END"
+#define UUID(name)                                              \
+    "CASE WHEN j.doc ->> '" name "'"                            \
+    "          ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'" \
+    "     THEN (j.doc ->> '" name "')::uuid END"
+/* A member's own bytes. */
+#define BYTES(name) "convert_to(j.doc ->> '" name "', 'LATIN1')"
+
+/* The canonical form that fingerprints are made of: see schema/command.c. */
+#define PUT_BYTES(bytes) "substr(int4send(octet_length(" bytes ")), 3, 2) || " bytes " "
+#define PUT_TEXT(text) \
+    "substr(int4send(octet_length(" text ")), 3, 2) || convert_to(" text ", 'UTF8') "
+#define PUT_MINOR(minor) "'\\x0008'::bytea || int8send(" minor ") "
+#define PUT_UUID(uuid) "'\\x0010'::bytea || uuid_send(" uuid ") "
+#define HEADING "'\\x01'::bytea || " PUT_TEXT("i.operation") " || " PUT_TEXT("i.client")
+
+#define INBOX_COLUMNS "i.key, i.topic, i.partition, i.\"offset\", i.payment_id"
+#define IN_FUTURE(row) row ".decided_at > now() + interval '1 hour'"
+#define POSITION_OF(row)                    \
+    " LEFT JOIN postonce.stream_position p" \
+    "   ON p.topic = " row ".topic AND p.partition = " row ".partition"
+#define NOT_BELOW_NEXT(row)    \
+    "(" row ".\"offset\" >= 0" \
+    " AND " row ".\"offset\" < p.next_offset) IS NOT TRUE"
+
+/* --- what is derived again --- */
+
+/* Bytes 6 to 15: SHA-256(key), with the bits of version 7 and of the variant set. A time
+ * beyond the year 9999 is not stored as it was. */
+#define ID_TAIL                                           \
+    "set_bit(set_bit(set_bit(set_bit(set_bit(set_bit("    \
+    "  substr(sha256(convert_to(i.key, 'UTF8')), 1, 10)," \
+    "  4, 1), 5, 1), 6, 1), 7, 0), 22, 0), 23, 1)"
+#define ID_TIME \
+    "substr(int8send(coalesce(extract(epoch FROM i.command_time) * 1000, 0)::int8), 3)"
+#define ID_NOT_DERIVED                                            \
+    "substr(uuid_send(i.payment_id), 7) <> " ID_TAIL              \
+    " OR ((i.command_time >= '9999-12-31 23:59:59Z') IS NOT TRUE" \
+    "     AND substr(uuid_send(i.payment_id), 1, 6) <> " ID_TIME ")"
+
+#define PAYMENT_CANONICAL                                                                                      \
+    HEADING " || CASE WHEN t.refunds IS NULL"                                                                  \
+            " THEN " PUT_TEXT("d.name") " || " PUT_TEXT("c.name") " ELSE " PUT_UUID("t."                       \
+                                                                                    "re"                       \
+                                                                                    "fu"                       \
+                                                                                    "nd"                       \
+                                                                                    "s") " END || " PUT_MINOR( \
+                "t.amount_minor") " || " PUT_TEXT("d.currency") " || " PUT_TEXT("coales"                       \
+                                                                                "ce(t."                        \
+                                                                                "refere"                       \
+                                                                                "nce, "                        \
+                                                                                "'')")
+#define PAYMENT_RESULT                                                                                                              \
+    "'{\"idempotency_key\":' || " JSON("i.key") " || ',\"operation\":' || " JSON("i."                                               \
+                                                                                 "opera"                                            \
+                                                                                 "tion") " || ',\"client\":' || " JSON(             \
+        "i.client") " || ',\"outcome\":\"applied\",\"payment_id\":\"' || "                                                          \
+                    "i.payment_id::text || '\"'"                                                                                    \
+                    " || CASE WHEN t.refunds IS NULL THEN ',\"source\":' || " JSON("d."                                             \
+                                                                                   "nam"                                            \
+                                                                                   "e") "         || ',\"destination\":' || " JSON( \
+                        "c.name") " ELSE '' END"                                                                                    \
+                                  " || ',\"amount\":\"' || (t.amount_minor * "                                                      \
+                                  "u.unit)::text"                                                                                   \
+                                  " || '\",\"currency\":' || " JSON(                                                                \
+                                      "d.currency") " || ',\"balance\":\"' || "                                                     \
+                                                    "(t.debit_balance_minor * "                                                     \
+                                                    "u.unit)::text || '\"'"                                                         \
+                                                    " || "                                                                          \
+                                                    "coalesce(',\"refunded_payment_"                                                \
+                                                    "id\":\"' || t.refunds::text || "                                               \
+                                                    "'\"', '')"                                                                     \
+                                                    " || coalesce(',\"reference\":' "                                               \
+                                                    "|| " JSON(                                                                     \
+                                                        "t.reference") ", '') || '}'"
+
+#define OTHER_CANONICAL                                                                                                                                              \
+    HEADING " || CASE i.operation"                                                                                                                                   \
+            " WHEN 'open_account' THEN " PUT_BYTES(BYTES("account")) "   || " PUT_BYTES(                                                                             \
+                BYTES(                                                                                                                                               \
+                    "currency")) " || CASE"                                                                                                                          \
+                                 "   WHEN NOT j.doc ? 'minimum_balance' THEN "                                                                                       \
+                                 "'\\x0000'::bytea"                                                                                                                  \
+                                 "   ELSE " PUT_MINOR(MINOR(                                                                                                         \
+                                     "minimum_balance")) " END"                                                                                                      \
+                                                         " ELSE CASE i.operation"                                                                                    \
+                                                         "   WHEN 'transfer' "                                                                                       \
+                                                         "THEN " PUT_BYTES(BYTES("sourc"                                                                             \
+                                                                                 "e")) "     || " PUT_BYTES(BYTES("destination")) "   WHEN 'refund' THEN " PUT_UUID( \
+                                                             UUID("refunded_payment_"                                                                                \
+                                                                  "id")) " END"                                                                                      \
+                                                                         "   "                                                                                       \
+                                                                         "||"                                                                                        \
+                                                                         " " PUT_MINOR(MINOR("amount")) " || " PUT_BYTES(BYTES(                                      \
+                                                                             "currenc"                                                                               \
+                                                                             "y")) "   "                                                                             \
+                                                                                   "||"                                                                              \
+                                                                                   " " PUT_BYTES("coalesce(" BYTES("reference") ", '')") " END"
+#define OTHER_RESULT                                                                                                                                                                                                 \
+    "'{\"idempotency_key\":' || " JSON("i.key") " || ',\"operation\":' || " JSON("i."                                                                                                                                \
+                                                                                 "opera"                                                                                                                             \
+                                                                                 "tion") " || ',\"client\":' || " JSON("i.client") " || ',\"outcome\":' || " JSON("i.outcome") " || coalesce(',\"code\":' || " JSON( \
+        "i.code") " || " MEMBER("detail") ", '')"                                                                                                                                                                    \
+                                          " || " MEMBER("account") " || " MEMBER("sourc"                                                                                                                             \
+                                                                                 "e") " || " MEMBER(                                                                                                                 \
+                                              "destination") " || CASE WHEN j.doc ? "                                                                                                                                \
+                                                             "'amount'"                                                                                                                                              \
+                                                             "    THEN "                                                                                                                                             \
+                                                             "',\"amount\":\"' || "                                                                                                                                  \
+                                                             "(" MINOR(                                                                                                                                              \
+                                                                 "amount") " * "                                                                                                                                     \
+                                                                           "u.unit)::"                                                                                                                               \
+                                                                           "text || "                                                                                                                                \
+                                                                           "'\"'"                                                                                                                                    \
+                                                                           "    ELSE "                                                                                                                               \
+                                                                           "'' END"                                                                                                                                  \
+                                                                           " ||"                                                                                                                                     \
+                                                                           " " MEMBER(                                                                                                                               \
+                                                                               "currenc"                                                                                                                             \
+                                                                               "y") " |"                                                                                                                             \
+                                                                                    "| "                                                                                                                             \
+                                                                                    "CA"                                                                                                                             \
+                                                                                    "SE"                                                                                                                             \
+                                                                                    " W"                                                                                                                             \
+                                                                                    "HE"                                                                                                                             \
+                                                                                    "N "                                                                                                                             \
+                                                                                    "j."                                                                                                                             \
+                                                                                    "do"                                                                                                                             \
+                                                                                    "c "                                                                                                                             \
+                                                                                    "? "                                                                                                                             \
+                                                                                    "'m"                                                                                                                             \
+                                                                                    "in"                                                                                                                             \
+                                                                                    "im"                                                                                                                             \
+                                                                                    "um"                                                                                                                             \
+                                                                                    "_b"                                                                                                                             \
+                                                                                    "al"                                                                                                                             \
+                                                                                    "an"                                                                                                                             \
+                                                                                    "ce"                                                                                                                             \
+                                                                                    "' "                                                                                                                             \
+                                                                                    "TH"                                                                                                                             \
+                                                                                    "EN"                                                                                                                             \
+                                                                                    " '"                                                                                                                             \
+                                                                                    ","                                                                                                                              \
+                                                                                    "\""                                                                                                                             \
+                                                                                    "mi"                                                                                                                             \
+                                                                                    "ni"                                                                                                                             \
+                                                                                    "mu"                                                                                                                             \
+                                                                                    "m_"                                                                                                                             \
+                                                                                    "ba"                                                                                                                             \
+                                                                                    "la"                                                                                                                             \
+                                                                                    "nc"                                                                                                                             \
+                                                                                    "e"                                                                                                                              \
+                                                                                    "\""                                                                                                                             \
+                                                                                    ":"                                                                                                                              \
+                                                                                    "\""                                                                                                                             \
+                                                                                    "'"                                                                                                                              \
+                                                                                    "  "                                                                                                                             \
+                                                                                    "  "                                                                                                                             \
+                                                                                    "||"                                                                                                                             \
+                                                                                    " "                                                                                                                              \
+                                                                                    "(" MINOR(                                                                                                                       \
+                                                                                        "minimum_balance") " * u.unit)::text || '\"' ELSE '' END"                                                                    \
+                                                                                                           " || CASE WHEN i.outcome = 'applied'"                                                                     \
+                                                                                                           "    THEN ',\"balance\":\"' || (0 * u.unit)::text || '\"' ELSE '' END"                                    \
+                                                                                                           " || " MEMBER("refunded_payment_id") " || " MEMBER(                                                       \
+                                                                                                               "reference") " || '}'"
+
+#define LETTER_RESULT                                                                    \
+    "'{\"idempotency_key\":' || " JSON(                                                  \
+        "d.key") " || " MEMBER("operation") " || " MEMBER("client") " || "               \
+                                                                    "',\"outcome\":' "   \
+                                                                    "|| " JSON("d."      \
+                                                                               "outcom"  \
+                                                                               "e") " |" \
+                                                                                    "| " \
+                                                                                    "'," \
+                                                                                    "\"" \
+                                                                                    "co" \
+                                                                                    "de" \
+                                                                                    "\"" \
+                                                                                    ":'" \
+                                                                                    " |" \
+                                                                                    "|"  \
+                                                                                    " " JSON("d.code") " || " MEMBER("detail") " || '}'"
+
+/* What a refusal may be, by operation. A refund is decided like a transfer once its
+ * payment is found, but then both accounts exist. */
+#define REFUSALS                                                                    \
+    "'{open_account/account_exists,transfer/source_unknown,"                        \
+    "transfer/destination_unknown,transfer/currency_mismatch,"                      \
+    "transfer/insufficient_funds,transfer/balance_overflow,refund/payment_unknown," \
+    "refund/payment_not_refundable,refund/currency_mismatch,"                       \
+    "refund/refund_exceeds_payment,refund/insufficient_funds,refund/balance_overflow}'"
+
+/* OUTCOME/code for every code there is. */
+#define X(suffix, name, outcome, sentence) #outcome "/" #name ","
+#define ALL_CODES "'{" CODES(X) "none}'"
+
+/* What the migrations made: the guards that keep damage out. */
+#define GUARDS                                                                        \
+    "(VALUES ('account', 'account_pkey'), ('account', 'account_name_key'),"           \
+    " ('account', 'account_name_size'), ('account', 'account_currency_size'),"        \
+    " ('account', 'account_minimum_not_positive'),"                                   \
+    " ('account', 'account_balance_above_minimum'),"                                  \
+    " ('account', 'account_version_not_negative'),"                                   \
+    " ('transfer', 'transfer_pkey'), ('transfer', 'transfer_amount_positive'),"       \
+    " ('transfer', 'transfer_two_accounts'),"                                         \
+    " ('transfer', 'transfer_versions_positive'),"                                    \
+    " ('transfer', 'transfer_client_size'), ('transfer', 'transfer_reference_size')," \
+    " ('transfer', 'transfer_refunds_within_payment'),"                               \
+    " ('inbox', 'inbox_pkey'), ('inbox', 'inbox_key_size'),"                          \
+    " ('inbox', 'inbox_client_size'), ('inbox', 'inbox_fingerprint_size'),"           \
+    " ('inbox', 'inbox_outcome'), ('dead_letter', 'dead_letter_pkey'),"               \
+    " ('dead_letter', 'dead_letter_outcome'),"                                        \
+    " ('dead_letter', 'dead_letter_result_has_key'),"                                 \
+    " ('stream_position', 'stream_position_pkey'),"                                   \
+    " ('stream_position', 'stream_position_not_negative')) AS w(relation, name)"
+
+/* --- the passes --- */
+
+/* An account's entries lead from zero to its balance exactly if the set of (version,
+ * balance after), with (0, 0), is the set of (version − 1, balance before), with the
+ * account's own version and balance. Both are compared as sums of 64-bit hashes, in one
+ * sweep without sorting; only accounts where they differ are looked at entry by entry. */
+#define MARKS_DIFFER                                                            \
+    "coalesce(e.afters, 0) + " MARK(                                            \
+        "0::int8", "0::int8") " <> coalesce(e.befores, 0) + " MARK("a.version", \
+                                                                   "a.balance_minor")
+#define SUMS                                                                           \
+    " LEFT JOIN (SELECT e.account_id, sum(e.amount) AS amount, count(*) AS movements," \
+    "                   sum(" MARK(                                                    \
+        "e.version", "e.balance") ") AS afters,"                                       \
+                                  "                   sum(" MARK(                      \
+                                      "e.version - 1",                                 \
+                                      BEFORE) ") AS befores"                           \
+                                              "              FROM " ENTRIES            \
+                                              " AS e GROUP BY e.account_id) AS e"      \
+                                              "   ON e.account_id = a.account_id"
+
+const struct audit_pass audit_passes[] = {
+    {.title = "guards of the schema",
+     .columns = "w.relation AS table, w.name",
+     .from = GUARDS " LEFT JOIN pg_constraint k ON k.conname = w.name"
+                    "   AND k.conrelid = to_regclass('postonce.' || w.relation)"
+                    " LEFT JOIN pg_trigger g ON g.tgconstraint = k.oid"
+                    "   AND g.tgrelid = k.conrelid"
+                    " LEFT JOIN pg_index x ON x.indexrelid = k.conindid",
+     .conditions = {{AUDIT_GUARD_MISSING,
+                     "k.oid IS NULL OR NOT k.convalidated OR g.tgenabled IN ('D', 'R')"
+                     " OR NOT x.indisvalid OR NOT x.indisready"
+                     " OR (k.contype = 't' AND g.oid IS NULL)"}}},
+    {.title = "sums of the currencies",
+     .columns = "s.currency, s.sum_minor, s.accounts",
+     .from = "(SELECT a.currency, sum(a.balance_minor) AS sum_minor, count(*) AS accounts"
+             "   FROM postonce.account a GROUP BY a.currency) AS s",
+     .conditions = {{AUDIT_CURRENCY_SUM, "s.sum_minor <> 0"}}},
+    /* Whoever may not look at the sequence sees no last value. */
+    {.title = "account ids",
+     .columns = "s.account_id, s.last_value",
+     .from = "(SELECT max(a.account_id) AS account_id,"
+             "        (SELECT coalesce(q.last_value, 0) FROM pg_sequences q"
+             "          WHERE q.schemaname = 'postonce' AND q.sequencename = 'account_id'"
+             "            AND has_sequence_privilege('postonce.account_id', 'SELECT')"
+             "        ) AS last_value"
+             "   FROM postonce.account a) AS s",
+     .conditions = {{AUDIT_ACCOUNT_ID_AHEAD, "s.account_id > s.last_value"}}},
+    {.title = "accounts against entries",
+     .columns = "a.name AS account, a.currency, a.balance_minor,"
+                " coalesce(e.amount, 0) AS entries_minor, a.version,"
+                " coalesce(e.movements, 0) AS entries, a.minimum_balance_minor",
+     .from = "postonce.account a" SUMS
+             " LEFT JOIN (SELECT j.doc ->> 'account' AS name, count(*) AS times"
+             "              FROM postonce.inbox i" DOCUMENT_OF(
+                 "i.result") "             WHERE i.operation = 'open_account' AND "
+                             "i.outcome = 'applied'"
+                             "             GROUP BY 1) AS o ON o.name = a.name"
+                             " LEFT JOIN " CURRENCIES " AS u ON u.code = a.currency",
+     .conditions = {{AUDIT_ACCOUNT_INVALID,
+                     "a.name !~ '^[!-~]+$' OR octet_length(a.name) > 64"
+                     " OR u.code IS NULL OR a.minimum_balance_minor > 0"
+                     " OR a.minimum_balance_minor < -999999999999999"},
+                    {AUDIT_ACCOUNT_UNOPENED, "o.name IS NULL"},
+                    {AUDIT_ACCOUNT_OPENED_TWICE, "o.times > 1"},
+                    {AUDIT_BALANCE_NOT_SUM, "a.balance_minor <> coalesce(e.amount, 0)"},
+                    {AUDIT_BELOW_MINIMUM, "a.balance_minor < a.minimum_balance_minor"},
+                    {AUDIT_VERSION_NOT_COUNT, "a.version <> coalesce(e.movements, 0)"},
+                    {AUDIT_CHAIN_BROKEN, MARKS_DIFFER}},
+     .uses_currencies = true},
+    {.title = "entries, one by one",
+     .columns = "x.account, x.payment_id, x.version, x.amount_minor, x.balance_minor,"
+                " x.balance_before_minor",
+     .from = "(SELECT b.name AS account, e.payment_id, e.version,"
+             "        e.amount AS amount_minor, e.balance AS balance_minor,"
+             "        coalesce(lag(e.balance) OVER w, 0) AS balance_before_minor,"
+             "        coalesce(lag(e.version) OVER w, 0) AS version_before,"
+             "        lead(e.version) OVER w IS NULL AS is_last,"
+             "        b.balance_minor AS account_balance"
+             "   FROM (SELECT a.account_id, a.name, a.balance_minor"
+             "           FROM postonce.account a" SUMS "  WHERE " MARKS_DIFFER ") AS b"
+             "   JOIN " ENTRIES " AS e ON e.account_id = b.account_id"
+             " WINDOW w AS (PARTITION BY e.account_id ORDER BY e.version, e.payment_id))"
+             " AS x",
+     .conditions = {{AUDIT_VERSION_GAP, "x.version::numeric > x.version_before + 1"},
+                    {AUDIT_VERSION_TWICE, "x.version = x.version_before"},
+                    {AUDIT_RUNNING_BALANCE, "x.version = x.version_before + 1"
+                                            " AND x.balance_before_minor::numeric"
+                                            " + x.amount_minor <> x.balance_minor"},
+                    {AUDIT_LAST_BALANCE,
+                     "x.is_last AND x.balance_minor <> x.account_balance"}},
+     .only_after_break = true},
+    {.title = "transfers against accounts and commands",
+     .columns = "t.payment_id, d.name AS debit_account, c.name AS credit_account,"
+                " t.amount_minor",
+     .from = "postonce.transfer t"
+             " LEFT JOIN postonce.account d ON d.account_id = t.debit_account_id"
+             " LEFT JOIN postonce.account c ON c.account_id = t.credit_account_id"
+             " LEFT JOIN postonce.inbox i ON i.payment_id = t.payment_id",
+     .conditions =
+         {{AUDIT_TRANSFER_INVALID,
+           "t.amount_minor NOT BETWEEN 1 AND 999999999999999 OR t.debit_version < 1"
+           " OR t.credit_version < 1 OR octet_length(t.client) NOT BETWEEN 1 AND 64"
+           " OR length(t.reference) NOT BETWEEN 1 AND 140"
+           " OR t.debit_account_id = t.credit_account_id"},
+          {AUDIT_ACCOUNT_MISSING, "d.account_id IS NULL OR c.account_id IS NULL"},
+          {AUDIT_CURRENCIES_DIFFER, "d.currency <> c.currency"},
+          {AUDIT_DEBIT_BELOW_MINIMUM, "t.debit_balance_minor < d.minimum_balance_minor"},
+          {AUDIT_TRANSFER_WITHOUT_COMMAND, "i.key IS NULL"}}},
+    {.title = "refunds against payments",
+     .columns = "t.payment_id, t.refunds, t.client, t.amount_minor",
+     .from = "postonce.transfer t"
+             " LEFT JOIN postonce.transfer p ON p.payment_id = t.refunds"
+             " WHERE t.refunds IS NOT NULL",
+     .conditions = {{AUDIT_REFUND_OF_NOTHING, "p.payment_id IS NULL"},
+                    {AUDIT_REFUND_OF_REFUND, "p.refunds IS NOT NULL"},
+                    {AUDIT_REFUND_NOT_MIRRORED,
+                     "t.debit_account_id <> p.credit_account_id"
+                     " OR t.credit_account_id <> p.debit_account_id"},
+                    {AUDIT_REFUND_OF_OTHER_CLIENT, "t.client <> p.client"},
+                    {AUDIT_REFUND_BEFORE_PAYMENT,
+                     "(t.debit_account_id = p.credit_account_id"
+                     "  AND t.debit_version <= p.credit_version)"
+                     " OR (t.credit_account_id = p.debit_account_id"
+                     "  AND t.credit_version <= p.debit_version)"}}},
+    {.title = "sums of the refunds",
+     .columns = "p.payment_id, p.amount_minor, r.refunded_minor",
+     .from = "(SELECT t.refunds, sum(t.amount_minor) AS refunded_minor"
+             "   FROM postonce.transfer t WHERE t.refunds IS NOT NULL GROUP BY 1) AS r"
+             " JOIN postonce.transfer p ON p.payment_id = r.refunds",
+     .conditions = {{AUDIT_REFUNDS_EXCEED_PAYMENT, "r.refunded_minor > p.amount_minor"}}},
+    {.title = "applied payments against transfers",
+     .columns = INBOX_COLUMNS,
+     .from = "postonce.inbox i"
+             " LEFT JOIN postonce.transfer t ON t.payment_id = i.payment_id"
+             " LEFT JOIN postonce.account d ON d.account_id = t.debit_account_id"
+             " LEFT JOIN postonce.account c ON c.account_id = t.credit_account_id"
+             " LEFT JOIN " CURRENCIES " AS u ON u.code = d.currency" POSITION_OF(
+                 "i") " WHERE i.payment_id IS NOT NULL",
+     .conditions =
+         {{AUDIT_ROW_INVALID, "i.outcome <> 'applied' OR i.code IS NOT NULL"
+                              " OR i.operation NOT IN ('transfer', 'refund')"},
+          {AUDIT_APPLIED_WITHOUT_TRANSFER, "t.payment_id IS NULL"},
+          {AUDIT_TRANSFER_DIFFERS, "t.client <> i.client OR (t.refunds IS NOT NULL)"
+                                   " <> (i.operation = 'refund')"},
+          {AUDIT_PAYMENT_ID_NOT_DERIVED, ID_NOT_DERIVED},
+          {AUDIT_FINGERPRINT_DIFFERS, "sha256(" PAYMENT_CANONICAL ") <> i.fingerprint"},
+          {AUDIT_RESULT_DIFFERS, "convert_to(" PAYMENT_RESULT ", 'UTF8') <> i.result"},
+          {AUDIT_DECIDED_IN_FUTURE, IN_FUTURE("i")},
+          {AUDIT_OFFSET_NOT_BELOW_NEXT, NOT_BELOW_NEXT("i")}},
+     .uses_currencies = true},
+    {.title = "refusals and opened accounts",
+     .columns = INBOX_COLUMNS,
+     .from = "postonce.inbox i" DOCUMENT_OF(
+         "i.result") " LEFT JOIN postonce.account a ON a.name = CASE WHEN i.outcome = "
+                     "'applied'"
+                     "   THEN j.doc ->> 'account' END"
+                     " LEFT JOIN " CURRENCIES
+                     " AS u ON u.code = j.doc ->> 'currency'" POSITION_OF(
+                         "i") " WHERE i.payment_id IS NULL",
+     .conditions =
+         {{AUDIT_ROW_INVALID,
+           "((i.outcome = 'applied' AND i.code IS NULL AND i.operation = 'open_account')"
+           " OR (i.outcome = 'rejected' AND i.operation || '/' || i.code = ANY (" REFUSALS
+           "::text[]))) IS NOT TRUE"},
+          {AUDIT_APPLIED_WITHOUT_ACCOUNT, "i.outcome = 'applied' AND j.doc IS NOT NULL"
+                                          " AND a.account_id IS NULL"},
+          {AUDIT_ACCOUNT_DIFFERS,
+           "a.currency <> j.doc ->> 'currency'"
+           " OR (a.account_id IS NOT NULL AND (a.minimum_balance_minor * u.unit)::text"
+           "     IS DISTINCT FROM j.doc ->> 'minimum_balance')"},
+          {AUDIT_FINGERPRINT_DIFFERS,
+           "j.doc IS NOT NULL"
+           " AND sha256(" OTHER_CANONICAL ") IS DISTINCT FROM i.fingerprint"},
+          {AUDIT_RESULT_DIFFERS,
+           "j.doc IS NULL OR " OTHER_RESULT " IS DISTINCT FROM l.latin"
+           " OR i.code IS NOT NULL AND NOT j.doc ? 'detail'"},
+          {AUDIT_DECIDED_IN_FUTURE, IN_FUTURE("i")},
+          {AUDIT_OFFSET_NOT_BELOW_NEXT, NOT_BELOW_NEXT("i")}},
+     .uses_currencies = true},
+    {.title = "dead letters",
+     .columns = "d.topic, d.partition, d.\"offset\", d.key, d.outcome, d.code",
+     .from = "postonce.dead_letter d" DOCUMENT_OF(
+         "d.result") " LEFT JOIN postonce.inbox i ON i.key = d.key" POSITION_OF("d"),
+     .conditions =
+         {{AUDIT_LETTER_INVALID,
+           "d.outcome NOT IN ('conflict', 'malformed', 'expired', 'poison')"
+           " OR upper(d.outcome) || '/' || d.code <> ALL (" ALL_CODES "::text[])"
+           " OR (d.key IS NULL)"
+           "    <> (d.code IN ('key_missing', 'key_invalid', 'key_ambiguous'))"
+           " OR (d.result IS NULL) <> (d.key IS NULL)"},
+          {AUDIT_RESULT_DIFFERS,
+           "d.result IS NOT NULL AND (j.doc IS NULL"
+           " OR " LETTER_RESULT " IS DISTINCT FROM l.latin"
+           " OR NOT j.doc ? 'detail' OR (j.doc ? 'operation') <> (j.doc ? 'client')"
+           " OR (d.outcome <> 'malformed' AND NOT j.doc ? 'client'))"},
+          {AUDIT_CONFLICT_WITHOUT_FIRST, "d.outcome = 'conflict' AND i.key IS NULL"},
+          {AUDIT_DECIDED_IN_FUTURE, IN_FUTURE("d")},
+          {AUDIT_OFFSET_NOT_BELOW_NEXT, NOT_BELOW_NEXT("d")}}},
+    {.title = "positions",
+     .columns = "p.topic, p.partition, p.next_offset, p.epoch",
+     .from = "postonce.stream_position p",
+     .conditions = {{AUDIT_POSITION_INVALID, "p.next_offset < 0 OR p.epoch < 1"
+                                             " OR p.partition < 0"}}},
+    {.title = "coordinates",
+     .columns = "s.topic, s.partition, s.\"offset\", s.rows",
+     .from = "(SELECT r.topic, r.partition, r.\"offset\", count(*) AS rows"
+             "   FROM (SELECT topic, partition, \"offset\" FROM postonce.inbox"
+             "         UNION ALL"
+             "         SELECT topic, partition, \"offset\" FROM postonce.dead_letter)"
+             "        AS r"
+             "  GROUP BY 1, 2, 3 HAVING count(*) > 1) AS s",
+     .conditions = {{AUDIT_COORDINATES_TWICE, "true"}}},
+};
+const size_t audit_pass_count = sizeof audit_passes / sizeof *audit_passes;
