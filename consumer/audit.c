@@ -165,6 +165,14 @@ static void end_findings(const struct audit_report *report)
     putchar('\n');
 }
 
+/* `dead_letters` is a name for programs. */
+static void end_count(const char *separator, const struct audit_field *counted)
+{
+    printf("%s%.*s ", separator, (int)counted->size, counted->value);
+    for (const char *at = counted->name; *at != '\0'; at++)
+        putchar(*at == '_' ? ' ' : *at);
+}
+
 void audit_report_end(const struct audit_report *report,
                       const struct audit_field *counted, size_t count)
 {
@@ -178,7 +186,6 @@ void audit_report_end(const struct audit_report *report,
     }
     printf("books are right");
     for (size_t i = 0; i < count; i++)
-        printf("%s%.*s %s", i == 0 ? ": " : ", ", (int)counted[i].size, counted[i].value,
-               counted[i].name);
+        end_count(i == 0 ? ": " : ", ", &counted[i]);
     putchar('\n');
 }

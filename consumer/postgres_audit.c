@@ -183,3 +183,54 @@ enum port_status postgres_audit_count(struct postgres_audit *audit,
     *counts = pg_take_answer(audit->pg, &count_all);
     return status;
 }
+
+/* --- the topic --- */
+
+static enum port_status ask(struct postgres_audit *audit,
+                            const struct pg_statement *statement, struct pg_rows **rows)
+{
+    pg_send(audit->pg, statement);
+    enum port_status status = pg_wait(audit->pg);
+    if (rows != NULL)
+        *rows = pg_take_answer(audit->pg, statement);
+    return status;
+}
+
+enum port_status postgres_audit_not_own(struct postgres_audit *audit,
+                                        void (*put)(struct pg_params *params,
+                                                    const void *context),
+                                        const void *context, struct pg_rows **rows)
+{
+    static const struct pg_statement not_own = {.sql = audit_sql_not_own};
+    pg_begin(audit->pg);
+    put(pg_params(audit->pg), context);
+    return ask(audit, &not_own, rows);
+}
+
+enum port_status postgres_audit_rows_begin(struct postgres_audit *audit,
+                                           const char *topic)
+{
+    static const struct pg_statement declare = {.sql = audit_sql_rows};
+    pg_begin(audit->pg);
+    pg_param_text(pg_params(audit->pg), topic);
+    return ask(audit, &declare, NULL);
+}
+
+enum port_status postgres_audit_rows_next(struct postgres_audit *audit,
+                                          struct pg_rows **rows)
+{
+    static const struct pg_statement fetch = {.sql = "FETCH 10000 FROM audit_rows"};
+    pg_begin(audit->pg);
+    return ask(audit, &fetch, rows);
+}
+
+enum port_status postgres_audit_positions(struct postgres_audit *audit, const char *topic,
+                                          struct pg_rows **rows)
+{
+    static const struct pg_statement positions = {
+        .sql = "SELECT p.partition, p.next_offset FROM postonce.stream_position p"
+               " WHERE p.topic = $1::text ORDER BY p.partition"};
+    pg_begin(audit->pg);
+    pg_param_text(pg_params(audit->pg), topic);
+    return ask(audit, &positions, rows);
+}

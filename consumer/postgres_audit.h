@@ -27,6 +27,21 @@ __attribute__((warn_unused_result)) enum port_status
 postgres_audit_run(struct postgres_audit *audit, const struct audit_pass *pass,
                    void (*put)(struct pg_params *params, const void *context),
                    const void *context);
+/* Records of a run that left no row of their own: offsets, binary. The caller frees. */
+__attribute__((warn_unused_result)) enum port_status
+postgres_audit_not_own(struct postgres_audit *audit,
+                       void (*put)(struct pg_params *params, const void *context),
+                       const void *context, struct pg_rows **rows);
+/* The coordinates of all rows of a topic, some at a time: partition, offset, binary; none
+ * left: no rows. The caller frees. */
+__attribute__((warn_unused_result)) enum port_status
+postgres_audit_rows_begin(struct postgres_audit *audit, const char *topic);
+__attribute__((warn_unused_result)) enum port_status
+postgres_audit_rows_next(struct postgres_audit *audit, struct pg_rows **rows);
+/* $1 of a topic: next_offset of its partitions: partition, next offset, binary. */
+__attribute__((warn_unused_result)) enum port_status
+postgres_audit_positions(struct postgres_audit *audit, const char *topic,
+                         struct pg_rows **rows);
 /* One row, as text: how much there is of everything. The caller frees it. */
 __attribute__((warn_unused_result)) enum port_status
 postgres_audit_count(struct postgres_audit *audit, struct pg_rows **counts);

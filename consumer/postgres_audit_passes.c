@@ -98,149 +98,159 @@
     "     AND substr(uuid_send(i.payment_id), 1, 6) <> " ID_TIME ")"
 
 #define PAYMENT_CANONICAL                                                                                      \
-    HEADING " || CASE WHEN t.refunds IS NULL"                                                                  \
-            " THEN " PUT_TEXT("d.name") " || " PUT_TEXT("c.name") " ELSE " PUT_UUID("t."                       \
-                                                                                    "re"                       \
-                                                                                    "fu"                       \
-                                                                                    "nd"                       \
-                                                                                    "s") " END || " PUT_MINOR( \
-                "t.amount_minor") " || " PUT_TEXT("d.currency") " || " PUT_TEXT("coales"                       \
-                                                                                "ce(t."                        \
-                                                                                "refere"                       \
-                                                                                "nce, "                        \
-                                                                                "'')")
-#define PAYMENT_RESULT                                                                                                              \
-    "'{\"idempotency_key\":' || " JSON("i.key") " || ',\"operation\":' || " JSON("i."                                               \
-                                                                                 "opera"                                            \
-                                                                                 "tion") " || ',\"client\":' || " JSON(             \
-        "i.client") " || ',\"outcome\":\"applied\",\"payment_id\":\"' || "                                                          \
-                    "i.payment_id::text || '\"'"                                                                                    \
-                    " || CASE WHEN t.refunds IS NULL THEN ',\"source\":' || " JSON("d."                                             \
-                                                                                   "nam"                                            \
-                                                                                   "e") "         || ',\"destination\":' || " JSON( \
-                        "c.name") " ELSE '' END"                                                                                    \
-                                  " || ',\"amount\":\"' || (t.amount_minor * "                                                      \
-                                  "u.unit)::text"                                                                                   \
-                                  " || '\",\"currency\":' || " JSON(                                                                \
-                                      "d.currency") " || ',\"balance\":\"' || "                                                     \
-                                                    "(t.debit_balance_minor * "                                                     \
-                                                    "u.unit)::text || '\"'"                                                         \
-                                                    " || "                                                                          \
-                                                    "coalesce(',\"refunded_payment_"                                                \
-                                                    "id\":\"' || t.refunds::text || "                                               \
-                                                    "'\"', '')"                                                                     \
-                                                    " || coalesce(',\"reference\":' "                                               \
-                                                    "|| " JSON(                                                                     \
-                                                        "t.reference") ", '') || '}'"
+    HEADING                                                                                                    \
+        " || CASE WHEN t.refunds IS NULL"                                                                      \
+        " THEN " PUT_TEXT("d.name") " || " PUT_TEXT("c.name") " ELSE " PUT_UUID(                               \
+            "t."                                                                                               \
+            "re"                                                                                               \
+            "fu"                                                                                               \
+            "nd"                                                                                               \
+            "s") " END || " PUT_MINOR("t.amount_minor") " || " PUT_TEXT("d.currency") " || " PUT_TEXT("coales" \
+                                                                                                      "ce(t."  \
+                                                                                                      "refere" \
+                                                                                                      "nce, "  \
+                                                                                                      "'')")
+#define PAYMENT_RESULT                                                                                                                       \
+    "'{\"idempotency_key\":' || " JSON("i.key") " || ',\"operation\":' || " JSON(                                                            \
+        "i."                                                                                                                                 \
+        "opera"                                                                                                                              \
+        "tion") " || ',\"client\":' || " JSON("i.client") " || "                                                                             \
+                                                          "',\"outcome\":\"applied\","                                                       \
+                                                          "\"payment_id\":\"' || "                                                           \
+                                                          "i.payment_id::text || '\"'"                                                       \
+                                                          " || CASE WHEN t.refunds IS "                                                      \
+                                                          "NULL THEN ',\"source\":' "                                                        \
+                                                          "|| " JSON(                                                                        \
+                                                              "d."                                                                           \
+                                                              "nam"                                                                          \
+                                                              "e") "         || "                                                            \
+                                                                   "',\"destination\":'"                                                     \
+                                                                   " || " JSON("c.name") " ELSE '' END"                                      \
+                                                                                         " || ',\"amount\":\"' || (t.amount_minor * "        \
+                                                                                         "u.unit)::text"                                     \
+                                                                                         " || '\",\"currency\":' || " JSON(                  \
+                                                                                             "d.currency") " || ',\"balance\":\"' || "       \
+                                                                                                           "(t.debit_balance_minor * "       \
+                                                                                                           "u.unit)::text || '\"'"           \
+                                                                                                           " || "                            \
+                                                                                                           "coalesce(',\"refunded_payment_"  \
+                                                                                                           "id\":\"' || t.refunds::text || " \
+                                                                                                           "'\"', '')"                       \
+                                                                                                           " || coalesce(',\"reference\":' " \
+                                                                                                           "|| " JSON(                       \
+                                                                                                               "t.reference") ", '') || '}'"
 
-#define OTHER_CANONICAL                                                                                                                                              \
-    HEADING " || CASE i.operation"                                                                                                                                   \
-            " WHEN 'open_account' THEN " PUT_BYTES(BYTES("account")) "   || " PUT_BYTES(                                                                             \
-                BYTES(                                                                                                                                               \
-                    "currency")) " || CASE"                                                                                                                          \
-                                 "   WHEN NOT j.doc ? 'minimum_balance' THEN "                                                                                       \
-                                 "'\\x0000'::bytea"                                                                                                                  \
-                                 "   ELSE " PUT_MINOR(MINOR(                                                                                                         \
-                                     "minimum_balance")) " END"                                                                                                      \
-                                                         " ELSE CASE i.operation"                                                                                    \
-                                                         "   WHEN 'transfer' "                                                                                       \
-                                                         "THEN " PUT_BYTES(BYTES("sourc"                                                                             \
-                                                                                 "e")) "     || " PUT_BYTES(BYTES("destination")) "   WHEN 'refund' THEN " PUT_UUID( \
-                                                             UUID("refunded_payment_"                                                                                \
-                                                                  "id")) " END"                                                                                      \
-                                                                         "   "                                                                                       \
-                                                                         "||"                                                                                        \
-                                                                         " " PUT_MINOR(MINOR("amount")) " || " PUT_BYTES(BYTES(                                      \
-                                                                             "currenc"                                                                               \
-                                                                             "y")) "   "                                                                             \
-                                                                                   "||"                                                                              \
-                                                                                   " " PUT_BYTES("coalesce(" BYTES("reference") ", '')") " END"
-#define OTHER_RESULT                                                                                                                                                                                                 \
-    "'{\"idempotency_key\":' || " JSON("i.key") " || ',\"operation\":' || " JSON("i."                                                                                                                                \
-                                                                                 "opera"                                                                                                                             \
-                                                                                 "tion") " || ',\"client\":' || " JSON("i.client") " || ',\"outcome\":' || " JSON("i.outcome") " || coalesce(',\"code\":' || " JSON( \
-        "i.code") " || " MEMBER("detail") ", '')"                                                                                                                                                                    \
-                                          " || " MEMBER("account") " || " MEMBER("sourc"                                                                                                                             \
-                                                                                 "e") " || " MEMBER(                                                                                                                 \
-                                              "destination") " || CASE WHEN j.doc ? "                                                                                                                                \
-                                                             "'amount'"                                                                                                                                              \
-                                                             "    THEN "                                                                                                                                             \
-                                                             "',\"amount\":\"' || "                                                                                                                                  \
-                                                             "(" MINOR(                                                                                                                                              \
-                                                                 "amount") " * "                                                                                                                                     \
-                                                                           "u.unit)::"                                                                                                                               \
-                                                                           "text || "                                                                                                                                \
-                                                                           "'\"'"                                                                                                                                    \
-                                                                           "    ELSE "                                                                                                                               \
-                                                                           "'' END"                                                                                                                                  \
-                                                                           " ||"                                                                                                                                     \
-                                                                           " " MEMBER(                                                                                                                               \
-                                                                               "currenc"                                                                                                                             \
-                                                                               "y") " |"                                                                                                                             \
-                                                                                    "| "                                                                                                                             \
-                                                                                    "CA"                                                                                                                             \
-                                                                                    "SE"                                                                                                                             \
-                                                                                    " W"                                                                                                                             \
-                                                                                    "HE"                                                                                                                             \
-                                                                                    "N "                                                                                                                             \
-                                                                                    "j."                                                                                                                             \
-                                                                                    "do"                                                                                                                             \
-                                                                                    "c "                                                                                                                             \
-                                                                                    "? "                                                                                                                             \
-                                                                                    "'m"                                                                                                                             \
-                                                                                    "in"                                                                                                                             \
-                                                                                    "im"                                                                                                                             \
-                                                                                    "um"                                                                                                                             \
-                                                                                    "_b"                                                                                                                             \
-                                                                                    "al"                                                                                                                             \
-                                                                                    "an"                                                                                                                             \
-                                                                                    "ce"                                                                                                                             \
-                                                                                    "' "                                                                                                                             \
-                                                                                    "TH"                                                                                                                             \
-                                                                                    "EN"                                                                                                                             \
-                                                                                    " '"                                                                                                                             \
-                                                                                    ","                                                                                                                              \
-                                                                                    "\""                                                                                                                             \
-                                                                                    "mi"                                                                                                                             \
-                                                                                    "ni"                                                                                                                             \
-                                                                                    "mu"                                                                                                                             \
-                                                                                    "m_"                                                                                                                             \
-                                                                                    "ba"                                                                                                                             \
-                                                                                    "la"                                                                                                                             \
-                                                                                    "nc"                                                                                                                             \
-                                                                                    "e"                                                                                                                              \
-                                                                                    "\""                                                                                                                             \
-                                                                                    ":"                                                                                                                              \
-                                                                                    "\""                                                                                                                             \
-                                                                                    "'"                                                                                                                              \
-                                                                                    "  "                                                                                                                             \
-                                                                                    "  "                                                                                                                             \
-                                                                                    "||"                                                                                                                             \
-                                                                                    " "                                                                                                                              \
-                                                                                    "(" MINOR(                                                                                                                       \
-                                                                                        "minimum_balance") " * u.unit)::text || '\"' ELSE '' END"                                                                    \
-                                                                                                           " || CASE WHEN i.outcome = 'applied'"                                                                     \
-                                                                                                           "    THEN ',\"balance\":\"' || (0 * u.unit)::text || '\"' ELSE '' END"                                    \
-                                                                                                           " || " MEMBER("refunded_payment_id") " || " MEMBER(                                                       \
-                                                                                                               "reference") " || '}'"
+#define OTHER_CANONICAL                                                                                                                                                                              \
+    HEADING                                                                                                                                                                                          \
+        " || CASE i.operation"                                                                                                                                                                       \
+        " WHEN 'open_account' THEN " PUT_BYTES(BYTES("account")) "   || " PUT_BYTES(BYTES(                                                                                                           \
+            "currency")) " || CASE"                                                                                                                                                                  \
+                         "   WHEN NOT j.doc ? 'minimum_balance' THEN "                                                                                                                               \
+                         "'\\x0000'::bytea"                                                                                                                                                          \
+                         "   ELSE " PUT_MINOR(MINOR(                                                                                                                                                 \
+                             "minimum_balance")) " END"                                                                                                                                              \
+                                                 " ELSE CASE i.operation"                                                                                                                            \
+                                                 "   WHEN 'transfer' "                                                                                                                               \
+                                                 "THEN " PUT_BYTES(BYTES(                                                                                                                            \
+                                                     "sourc"                                                                                                                                         \
+                                                     "e")) "     || " PUT_BYTES(BYTES("destination")) "   WHEN 'refund' THEN " PUT_UUID(UUID("refunded_payment_"                                     \
+                                                                                                                                             "id")) " END"                                           \
+                                                                                                                                                    "   "                                            \
+                                                                                                                                                    "||"                                             \
+                                                                                                                                                    " " PUT_MINOR(MINOR("amount")) " || " PUT_BYTES( \
+                                                                                                                                                        BYTES(                                       \
+                                                                                                                                                            "currenc"                                \
+                                                                                                                                                            "y")) "   "                              \
+                                                                                                                                                                  "||"                               \
+                                                                                                                                                                  " " PUT_BYTES(                     \
+                                                                                                                                                                      "coalesce(" BYTES(             \
+                                                                                                                                                                          "reference") ", '')") " END"
+#define OTHER_RESULT                                                                                                                                                                                                                                                                                                                                                                           \
+    "'{\"idempotency_key\":' || " JSON(                                                                                                                                                                                                                                                                                                                                                        \
+        "i.key") " || ',\"operation\":' || " JSON("i."                                                                                                                                                                                                                                                                                                                                         \
+                                                  "opera"                                                                                                                                                                                                                                                                                                                                      \
+                                                  "tion") " || ',\"client\":' || " JSON("i.client") " || ',\"outcome\":' || " JSON("i.outcome") " || coalesce(',\"code\":' || " JSON("i.code") " || " MEMBER("detail") ", '')"                                                                                                                                                                 \
+                                                                                                                                                                                                                       " || " MEMBER("account") " || " MEMBER(                                                                                                                                 \
+                                                                                                                                                                                                                           "sourc"                                                                                                                                                             \
+                                                                                                                                                                                                                           "e") " || " MEMBER("destination") " || CASE WHEN j.doc ? "                                                                                                          \
+                                                                                                                                                                                                                                                             "'amount'"                                                                                                                        \
+                                                                                                                                                                                                                                                             "    THEN "                                                                                                                       \
+                                                                                                                                                                                                                                                             "',\"amount\":\"' || "                                                                                                            \
+                                                                                                                                                                                                                                                             "(" MINOR("amount") " * "                                                                                                         \
+                                                                                                                                                                                                                                                                                 "u.unit)::"                                                                                                   \
+                                                                                                                                                                                                                                                                                 "text || "                                                                                                    \
+                                                                                                                                                                                                                                                                                 "'\"'"                                                                                                        \
+                                                                                                                                                                                                                                                                                 "    ELSE "                                                                                                   \
+                                                                                                                                                                                                                                                                                 "'' END"                                                                                                      \
+                                                                                                                                                                                                                                                                                 " ||"                                                                                                         \
+                                                                                                                                                                                                                                                                                 " " MEMBER("currenc"                                                                                          \
+                                                                                                                                                                                                                                                                                            "y") " |"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "| "                                                                                          \
+                                                                                                                                                                                                                                                                                                 "CA"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "SE"                                                                                          \
+                                                                                                                                                                                                                                                                                                 " W"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "HE"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "N "                                                                                          \
+                                                                                                                                                                                                                                                                                                 "j."                                                                                          \
+                                                                                                                                                                                                                                                                                                 "do"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "c "                                                                                          \
+                                                                                                                                                                                                                                                                                                 "? "                                                                                          \
+                                                                                                                                                                                                                                                                                                 "'m"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "in"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "im"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "um"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "_b"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "al"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "an"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "ce"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "' "                                                                                          \
+                                                                                                                                                                                                                                                                                                 "TH"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "EN"                                                                                          \
+                                                                                                                                                                                                                                                                                                 " '"                                                                                          \
+                                                                                                                                                                                                                                                                                                 ","                                                                                           \
+                                                                                                                                                                                                                                                                                                 "\""                                                                                          \
+                                                                                                                                                                                                                                                                                                 "mi"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "ni"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "mu"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "m_"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "ba"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "la"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "nc"                                                                                          \
+                                                                                                                                                                                                                                                                                                 "e"                                                                                           \
+                                                                                                                                                                                                                                                                                                 "\""                                                                                          \
+                                                                                                                                                                                                                                                                                                 ":"                                                                                           \
+                                                                                                                                                                                                                                                                                                 "\""                                                                                          \
+                                                                                                                                                                                                                                                                                                 "'"                                                                                           \
+                                                                                                                                                                                                                                                                                                 "  "                                                                                          \
+                                                                                                                                                                                                                                                                                                 "  "                                                                                          \
+                                                                                                                                                                                                                                                                                                 "||"                                                                                          \
+                                                                                                                                                                                                                                                                                                 " "                                                                                           \
+                                                                                                                                                                                                                                                                                                 "(" MINOR(                                                                                    \
+                                                                                                                                                                                                                                                                                                     "minimum_balance") " * u.unit)::text || '\"' ELSE '' END"                                 \
+                                                                                                                                                                                                                                                                                                                        " || CASE WHEN i.outcome = 'applied'"                                  \
+                                                                                                                                                                                                                                                                                                                        "    THEN ',\"balance\":\"' || (0 * u.unit)::text || '\"' ELSE '' END" \
+                                                                                                                                                                                                                                                                                                                        " || " MEMBER("refunded_payment_id") " || " MEMBER(                    \
+                                                                                                                                                                                                                                                                                                                            "reference") " || '}'"
 
-#define LETTER_RESULT                                                                    \
-    "'{\"idempotency_key\":' || " JSON(                                                  \
-        "d.key") " || " MEMBER("operation") " || " MEMBER("client") " || "               \
-                                                                    "',\"outcome\":' "   \
-                                                                    "|| " JSON("d."      \
-                                                                               "outcom"  \
-                                                                               "e") " |" \
-                                                                                    "| " \
-                                                                                    "'," \
-                                                                                    "\"" \
-                                                                                    "co" \
-                                                                                    "de" \
-                                                                                    "\"" \
-                                                                                    ":'" \
-                                                                                    " |" \
-                                                                                    "|"  \
-                                                                                    " " JSON("d.code") " || " MEMBER("detail") " || '}'"
+#define LETTER_RESULT                                                                   \
+    "'{\"idempotency_key\":' || " JSON("d.key") " || " MEMBER(                          \
+        "operation") " || " MEMBER("client") " || "                                     \
+                                             "',\"outcome\":' "                         \
+                                             "|| " JSON(                                \
+                                                 "d."                                   \
+                                                 "outcom"                               \
+                                                 "e") " |"                              \
+                                                      "| "                              \
+                                                      "',"                              \
+                                                      "\""                              \
+                                                      "co"                              \
+                                                      "de"                              \
+                                                      "\""                              \
+                                                      ":'"                              \
+                                                      " |"                              \
+                                                      "|"                               \
+                                                      " " JSON("d.code") " || " MEMBER( \
+                                                          "detail") " || '}'"
 
 /* What a refusal may be, by operation. A refund is decided like a transfer once its
  * payment is found, but then both accounts exist. */
@@ -490,3 +500,72 @@ const struct audit_pass audit_passes[] = {
      .conditions = {{AUDIT_COORDINATES_TWICE, "true"}}},
 };
 const size_t audit_pass_count = sizeof audit_passes / sizeof *audit_passes;
+
+/* --- runs of records of the topics --- */
+
+#define OWN                                             \
+    "(i.topic = $2::text AND i.partition = w.partition" \
+    " AND i.\"offset\" = w.\"offset\")"
+#define LATER                                           \
+    "(i.topic = $2::text AND i.partition = w.partition" \
+    " AND i.\"offset\" > w.\"offset\")"
+#define BY_KEY_AND_PLACE                                      \
+    " LEFT JOIN postonce.inbox i ON i.key = w.key"            \
+    " LEFT JOIN postonce.dead_letter d ON d.topic = $2::text" \
+    "   AND d.partition = w.partition AND d.\"offset\" = w.\"offset\""
+
+/* Without a letter, a record is a valid command whose key was decided by it or before it;
+ * what no letter remembers cannot have been malformed, unless this version is stricter
+ * than the one that decided it, which then has its own row. */
+const struct audit_pass audit_pass_commands = {
+    .columns = "w.key, w.partition, w.\"offset\"",
+    .from =
+        "unnest($3::int4[], $4::int8[], $5::text[], $6::bytea[], $7::timestamptz[])"
+        " AS w(partition, \"offset\", key, fingerprint, command_time)" BY_KEY_AND_PLACE,
+    .conditions = {
+        {AUDIT_RECORD_UNDECIDED, "d.outcome IS NULL AND (i.key IS NULL OR " LATER
+                                 " OR (w.fingerprint IS NULL AND NOT " OWN "))"},
+        {AUDIT_CONFLICT_UNDECIDED, "d.outcome IS NULL AND NOT " LATER " AND NOT " OWN
+                                   " AND w.fingerprint <> i.fingerprint"},
+        {AUDIT_CONFLICT_WITH_ITSELF,
+         "d.outcome = 'conflict' AND w.fingerprint = i.fingerprint"},
+        {AUDIT_LETTER_OF_OTHER_KEY,
+         "d.outcome IS NOT NULL AND (d.key IS DISTINCT FROM w.key"
+         " OR d.command_time IS DISTINCT FROM w.command_time)"},
+        {AUDIT_ROW_OF_OTHER_RECORD,
+         OWN " AND (w.fingerprint <> i.fingerprint"
+             " OR i.command_time IS DISTINCT FROM w.command_time)"}}};
+
+const struct audit_pass audit_pass_results = {
+    .columns = "w.key, w.result_partition, w.result_offset, w.partition, w.\"offset\"",
+    .from = "unnest($3::int4[], $4::int8[], $5::text[], $6::bytea[], $7::text[],"
+            "       $8::int4[], $9::int4[], $10::int8[])"
+            " AS w(partition, \"offset\", key, value, outcome, is_replayed,"
+            "      result_partition, result_offset)" BY_KEY_AND_PLACE,
+    .conditions = {
+        {AUDIT_RESULT_UNKNOWN, "d.outcome IS NULL AND i.key IS NULL"},
+        {AUDIT_RESULT_BYTES,
+         "coalesce(d.outcome, i.outcome) IS NOT NULL AND w.value IS DISTINCT FROM"
+         " CASE WHEN d.outcome IS NULL THEN i.result ELSE d.result END"},
+        {AUDIT_RESULT_HEADERS,
+         "coalesce(d.outcome, i.outcome) IS NOT NULL"
+         " AND (w.outcome IS DISTINCT FROM coalesce(d.outcome, i.outcome)"
+         "      OR w.key <> d.key)"},
+        {AUDIT_RESULT_NOT_REPLAYED,
+         "w.is_replayed = 0 AND d.outcome IS NULL AND i.key IS NOT NULL"
+         " AND NOT " OWN}}};
+
+const char audit_sql_not_own[] =
+    "SELECT w.\"offset\""
+    "  FROM unnest($2::int4[], $3::int8[], $4::text[]) AS w(partition, \"offset\", key)"
+    "  LEFT JOIN postonce.inbox i ON i.key = w.key AND i.topic = $1::text"
+    "   AND i.partition = w.partition AND i.\"offset\" = w.\"offset\""
+    "  LEFT JOIN postonce.dead_letter d ON d.topic = $1::text"
+    "   AND d.partition = w.partition AND d.\"offset\" = w.\"offset\""
+    " WHERE i.key IS NULL AND d.outcome IS NULL";
+const char audit_sql_rows[] =
+    "DECLARE audit_rows NO SCROLL CURSOR FOR"
+    " SELECT i.partition, i.\"offset\" FROM postonce.inbox i WHERE i.topic = $1::text"
+    " UNION ALL"
+    " SELECT d.partition, d.\"offset\" FROM postonce.dead_letter d WHERE d.topic = "
+    "$1::text";

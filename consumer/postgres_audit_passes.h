@@ -32,5 +32,9 @@ extern const size_t audit_pass_count;
  * arrays behind it are described where they are filled (verb_audit_topic.c). */
 extern const struct audit_pass audit_pass_commands;
 extern const struct audit_pass audit_pass_results;
+/* $1: the command topic; the records that left no row of their own, by their offsets. */
+extern const char audit_sql_not_own[];
+/* $1: the command topic; the coordinates of all rows, as the cursor audit_rows. */
+extern const char audit_sql_rows[];
 
 #endif

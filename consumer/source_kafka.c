@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "base/must.h"
-#include "consumer/decode.h"
+#include "consumer/kafka_record.h"
 
 enum { MARKS_TIMEOUT_MS = 4000 };
 
@@ -249,41 +249,6 @@ rd_kafka_t *source_kafka_handle(struct source *source)
     return source->handle;
 }
 
-static void offer_keys(struct intake *intake, const rd_kafka_message_t *message)
-{
-    rd_kafka_headers_t *headers;
-    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return;
-    const char *name;
-    const void *value;
-    size_t size;
-    for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) ==
-                       RD_KAFKA_RESP_ERR_NO_ERROR;
-         i++)
-        if (intake_is_key_header(name))
-            intake_key_header(intake, value, size);
-}
-
-static int64_t timestamp_of(const rd_kafka_message_t *message)
-{
-    rd_kafka_timestamp_type_t type;
-    int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    return type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms;
-}
-
-static void fill_record(struct source *source, rd_kafka_message_t *message,
-                        struct record *record)
-{
-    record->partition = message->partition;
-    record->offset = message->offset;
-    record->timestamp_ms = timestamp_of(message);
-    record->poisoned = false;
-    record->origin = message;
-    intake_init(&record->intake);
-    offer_keys(&record->intake, message);
-    decode_value(record, source->digest, message->payload, message->len);
-}
-
 void source_release(struct record *record)
 {
     if (record->origin != NULL)
@@ -369,7 +334,7 @@ enum source_event source_poll(struct source *source, int timeout_ms,
     enum source_event event = take_gone(source);
     if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
         event == SOURCE_NOTHING) {
-        fill_record(source, message, record);
+        kafka_record_read(record, source->digest, message);
         return SOURCE_RECORD;
     }
     if (message != NULL && message->err != RD_KAFKA_RESP_ERR_NO_ERROR)

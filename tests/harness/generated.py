@@ -1,0 +1,73 @@
+"""Books of any size, right to the last byte, written by SQL: for what is about size, not
+about how the rows came to be. One account without a limit pays all others in turn."""
+
+from .postgres import connect
+
+_ACCOUNTS = 1000
+_UNIT = 100  # minor units of each transfer
+
+_STATEMENTS = """
+CREATE FUNCTION pg_temp.put(bytes bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT substr(int4send(length(bytes)), 3) || bytes $$;
+CREATE FUNCTION pg_temp.put(t text) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT substr(int4send(length(t)), 3) || t::bytea $$;
+
+INSERT INTO postonce.stream_position (next_offset, epoch, partition, topic)
+VALUES ({accounts} + 1 + {count}, 1, 0, '{topic}');
+
+CREATE TEMPORARY TABLE opened AS
+SELECT n, CASE n WHEN 0 THEN 'bank' ELSE 'a' || n END AS name, n = 0 AS is_bank
+  FROM generate_series(0, {accounts}) AS n;
+
+INSERT INTO postonce.account
+SELECT n + 1, CASE WHEN is_bank THEN -{unit}::bigint * {count} ELSE {unit} * moved END,
+       CASE WHEN is_bank THEN NULL ELSE 0 END, CASE WHEN is_bank THEN {count} ELSE moved END,
+       'USD', name
+  FROM opened, LATERAL (SELECT {count} / {accounts} + (n <= {count} % {accounts})::int) AS m(moved);
+SELECT setval('postonce.account_id', {accounts} + 1);
+
+INSERT INTO postonce.inbox
+SELECT n, '2026-01-01Z', now(), 0, NULL, 'open-' || n, 'open_account', 'bank', 'applied', NULL,
+       '{topic}', sha256('\\x01'::bytea || pg_temp.put('open_account') || pg_temp.put('bank')
+         || pg_temp.put(name) || pg_temp.put('USD')
+         || CASE WHEN is_bank THEN '\\x0000' ELSE '\\x00080000000000000000'::bytea END),
+       convert_to('{{"idempotency_key":"open-' || n || '","operation":"open_account","client":"bank",'
+         || '"outcome":"applied","account":"' || name || '","currency":"USD",'
+         || CASE WHEN is_bank THEN '' ELSE '"minimum_balance":"0.00",' END
+         || '"balance":"0.00"}}', 'UTF8')
+  FROM opened;
+
+CREATE TEMPORARY TABLE made AS
+SELECT n, 'k-' || n AS key, '2026-01-01Z'::timestamptz + n * interval '1 ms' AS at,
+       1 + (n - 1) % {accounts} AS account, 1 + (n - 1) / {accounts} AS times,
+       encode(substr(int8send((1767225600000 + n)::int8), 3)
+              || substr(sha256(('k-' || n)::bytea), 1, 10), 'hex') AS id
+  FROM generate_series(1, {count}) AS n;
+UPDATE made SET id = overlay(overlay(id PLACING '7' FROM 13)
+  PLACING substr('89ab', 1 + ('x' || substr(id, 17, 1))::bit(4)::int % 4, 1) FROM 17);
+
+INSERT INTO postonce.transfer
+SELECT 1, account + 1, {unit}, -{unit}::bigint * n, {unit}::bigint * times, n, times, id::uuid,
+       NULL, 'shop', NULL FROM made ORDER BY n;
+
+INSERT INTO postonce.inbox
+SELECT {accounts} + n, at, now(), 0, id::uuid, key, 'transfer', 'shop', 'applied', NULL, '{topic}',
+       sha256('\\x01'::bytea || pg_temp.put('transfer') || pg_temp.put('shop')
+         || pg_temp.put('bank') || pg_temp.put('a' || account)
+         || pg_temp.put(int8send({unit})) || pg_temp.put('USD') || '\\x0000'),
+       convert_to('{{"idempotency_key":"' || key || '","operation":"transfer","client":"shop",'
+         || '"outcome":"applied","payment_id":"' || id::uuid || '","source":"bank",'
+         || '"destination":"a' || account || '","amount":"' || ({unit} / 100)::int || '.00",'
+         || '"currency":"USD","balance":"-' || n * {unit} / 100 || '.00"}}', 'UTF8')
+  FROM made ORDER BY n;
+"""
+
+
+def generate(url, topic, count):
+    """Fills a migrated, empty database with `count` applied transfers."""
+    text = _STATEMENTS.format(topic=topic, count=count, accounts=_ACCOUNTS, unit=_UNIT)
+    with connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(text)
+    with connect(url) as connection:
+        connection.execute("VACUUM ANALYZE")
