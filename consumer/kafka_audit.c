@@ -98,6 +98,28 @@ static enum kafka_inspect_status fail(struct kafka_audit *audit,
     return status;
 }
 
+enum kafka_inspect_status kafka_audit_committed(struct kafka_audit *audit,
+                                                const char *topic, int64_t *offsets,
+                                                size_t count)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++)
+        rd_kafka_topic_partition_list_add(list, topic, (int32_t)i);
+    rd_kafka_resp_err_t err = rd_kafka_committed(audit->ends, list, TIMEOUT_MS);
+    for (int i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
+        err = list->elems[i].err;
+        offsets[i] = list->elems[i].offset >= 0 ? list->elems[i].offset : 0;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return KAFKA_INSPECT_OK;
+    snprintf(audit->error, sizeof audit->error,
+             "the group's committed offsets cannot be read: %s", rd_kafka_err2str(err));
+    return err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
+               ? KAFKA_INSPECT_REFUSED
+               : KAFKA_INSPECT_UNREACHABLE;
+}
+
 enum kafka_inspect_status kafka_audit_bounds(struct kafka_audit *audit, const char *topic,
                                              int32_t partition, int64_t *start,
                                              int64_t *end)

@@ -22,6 +22,11 @@ void kafka_audit_close(struct kafka_audit *audit); /* NULL is fine */
 /* One sentence about the last call that failed. */
 const char *kafka_audit_error(const struct kafka_audit *audit);
 
+/* The group's committed offsets of all partitions, 0 where it has none. Does not wait for
+ * a transaction that is about to commit others. */
+enum kafka_inspect_status kafka_audit_committed(struct kafka_audit *audit,
+                                                const char *topic, int64_t *offsets,
+                                                size_t count);
 /* First offset, and the one behind the last record, committed or not. */
 enum kafka_inspect_status kafka_audit_bounds(struct kafka_audit *audit, const char *topic,
                                              int32_t partition, int64_t *start,

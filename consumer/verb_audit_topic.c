@@ -55,7 +55,7 @@ struct topic_audit {
     struct kafka_inspect *inspect;
     struct kafka_audit *kafka;
     struct postgres_audit *books;       /* borrowed, while it runs */
-    struct kafka_partition *marks;      /* [count] */
+    int64_t *committed;                 /* [count] of the group, before the snapshot */
     struct topic_partition *partitions; /* [count] */
     size_t count;
     int64_t records, results;
@@ -118,17 +118,12 @@ static int read_marks(struct topic_audit *topic)
     if (code != EXIT_CODE_DONE)
         return code;
     topic->count = (size_t)count;
-    topic->marks = calloc(topic->count, sizeof *topic->marks);
+    topic->committed = calloc(topic->count, sizeof *topic->committed);
     topic->partitions = calloc(topic->count, sizeof *topic->partitions);
-    MUST(topic->marks != NULL && topic->partitions != NULL);
-    for (size_t i = 0; i < topic->count; i++)
-        topic->marks[i].partition = (int32_t)i;
-    code = judge_inspection(
-        topic, kafka_inspect_partitions(topic->inspect, topic->marks, topic->count));
-    for (size_t i = 0; code == EXIT_CODE_DONE && i < topic->count; i++)
-        topic->partitions[i].committed =
-            topic->marks[i].has_committed ? topic->marks[i].committed : 0;
-    return code;
+    MUST(topic->committed != NULL && topic->partitions != NULL);
+    return judge_reading(topic, kafka_audit_committed(topic->kafka,
+                                                      topic->values->topic_commands,
+                                                      topic->committed, topic->count));
 }
 
 static int open_kafka(struct topic_audit *topic)
@@ -165,7 +160,7 @@ void topic_audit_close(struct topic_audit *topic)
         audit_bits_clear(&topic->partitions[i].decided);
         audit_bits_clear(&topic->partitions[i].own);
     }
-    free(topic->marks);
+    free(topic->committed);
     free(topic->partitions);
     kafka_inspect_close(topic->inspect);
     kafka_audit_close(topic->kafka);
@@ -181,48 +176,47 @@ void topic_audit_counts(const struct topic_audit *topic, int64_t *records,
 
 /* --- positions --- */
 
-static void judge_position(struct topic_audit *topic, size_t index, int64_t next_offset)
+/* The end of the log is asked for after the snapshot: what was decided lies below it. */
+static int judge_position(struct topic_audit *topic, int32_t index, int64_t next_offset)
 {
-    const struct topic_partition *partition = &topic->partitions[index];
-    const struct kafka_partition *mark = &topic->marks[index];
-    if (partition->committed > next_offset)
-        audit_report_place(report_of(topic), AUDIT_COMMITTED_ABOVE_NEXT, mark->partition,
-                           partition->committed);
-    if (mark->log_end < next_offset)
-        audit_report_place(report_of(topic), AUDIT_LOG_ENDS_BELOW_NEXT, mark->partition,
+    struct topic_partition *partition = &topic->partitions[index];
+    int64_t committed = topic->committed[index], end;
+    int code = judge_reading(topic, kafka_audit_bounds(topic->kafka,
+                                                       topic->values->topic_commands,
+                                                       index, &partition->start, &end));
+    if (code != EXIT_CODE_DONE)
+        return code;
+    if (committed > next_offset)
+        audit_report_place(report_of(topic), AUDIT_COMMITTED_ABOVE_NEXT, index,
+                           committed);
+    if (end < next_offset)
+        audit_report_place(report_of(topic), AUDIT_LOG_ENDS_BELOW_NEXT, index,
                            next_offset);
-}
-
-/* The ends of the log are asked for again: they have to be later than the snapshot. */
-static int judge_positions(struct topic_audit *topic)
-{
-    struct pg_rows *rows = NULL;
-    const char *name = topic->values->topic_commands;
-    int code = judge_inspection(
-        topic, kafka_inspect_partitions(topic->inspect, topic->marks, topic->count));
-    if (code == EXIT_CODE_DONE)
-        code = judge_books(topic, postgres_audit_positions(topic->books, name, &rows));
-    size_t row = 0;
-    for (size_t i = 0; code == EXIT_CODE_DONE && i < topic->count; i++) {
-        int64_t next_offset = 0;
-        if (row < pg_row_count(rows) && pg_int4(PG_CELL(rows, row, 0)) == (int32_t)i)
-            next_offset = pg_int8(PG_CELL(rows, row++, 1));
-        judge_position(topic, i, next_offset);
-    }
-    pg_rows_free(rows);
-    return code;
-}
-
-static void prepare_partition(struct topic_partition *partition,
-                              const struct kafka_partition *mark)
-{
-    partition->start = mark->log_start;
-    if (partition->committed > mark->log_end)
-        partition->committed = mark->log_end;
+    partition->committed = committed < end ? committed : end;
     partition->claim_from = partition->start;
     audit_bits_init(&partition->answered, partition->start, partition->committed);
     audit_bits_init(&partition->decided, partition->start, partition->committed);
     audit_bits_init(&partition->own, partition->start, partition->committed);
+    return EXIT_CODE_DONE;
+}
+
+/* A partition that was never claimed has no row, and nothing of it is decided. */
+static int judge_positions(struct topic_audit *topic)
+{
+    struct pg_rows *rows = NULL;
+    const char *name = topic->values->topic_commands;
+    int code = judge_books(topic, postgres_audit_positions(topic->books, name, &rows));
+    size_t row = 0;
+    for (int32_t i = 0; code == EXIT_CODE_DONE && (size_t)i < topic->count; i++) {
+        int64_t next_offset = 0;
+        while (row < pg_row_count(rows) && pg_int4(PG_CELL(rows, row, 0)) < i)
+            row++;
+        if (row < pg_row_count(rows) && pg_int4(PG_CELL(rows, row, 0)) == i)
+            next_offset = pg_int8(PG_CELL(rows, row, 1));
+        code = judge_position(topic, i, next_offset);
+    }
+    pg_rows_free(rows);
+    return code;
 }
 
 /* --- results --- */
@@ -579,8 +573,6 @@ int topic_audit_run(struct topic_audit *topic, struct postgres_audit *books)
     topic->books = books;
     tell_progress(topic, "results");
     int code = judge_positions(topic);
-    for (size_t i = 0; code == EXIT_CODE_DONE && i < topic->count; i++)
-        prepare_partition(&topic->partitions[i], &topic->marks[i]);
     if (code == EXIT_CODE_DONE)
         code = read_results(topic);
     tell_progress(topic, "commands");

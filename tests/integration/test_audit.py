@@ -402,3 +402,38 @@ def test_damage_is_found(copy, damage):
     for check, count in expected.items():
         assert found.get(check) == count or (count is None and found.get(check)) or count is ..., (
             check, findings)
+
+
+# ---- --topic ----
+
+def rewind(deployment, *arguments):
+    done = deployment.verb("rewind", *(arguments or ["--to-earliest"]), "--execute")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_topics_of_clean_books(books):
+    summary = clean(books, "--topic", "--never-rewound")
+    records = books.read(books.commands)
+    assert summary["records"] == len(records)
+    assert summary["results"] == len(books.read(books.results))
+
+
+def test_after_a_crash_and_a_rewind(deploy):
+    deployment = deploy(partitions=2)
+    work = Workload(seed=21, partitions=2)
+    deployment.send(work.opening())
+    deployment.consume_to_end()
+    deployment.send(work.take(400))
+    consumer = deployment.consumer(batch__records=10)
+    deployment.reader().wait_count(150, check=consumer.must_run)
+    consumer.kill()
+    clean(deployment, "--topic", "--never-rewound")
+    deployment.consume_to_end()
+    clean(deployment, "--topic", "--never-rewound")
+    rewind(deployment)
+    clean(deployment, "--topic")
+    deployment.consume_to_end(batch__records=50)
+    clean(deployment, "--topic")
+    findings, summary, _ = audit(deployment, "--topic", "--never-rewound", "--limit", "3")
+    answered = sum(1 for each in deployment.read(deployment.results)) // 2
+    assert summary["checks"] == {"result_twice": answered} and len(findings) == 3
