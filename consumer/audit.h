@@ -44,8 +44,6 @@
       "the debit left its account below the minimum")                                    \
     X(TRANSFER_WITHOUT_COMMAND, transfer_without_command,                                \
       "no applied command made the transfer")                                            \
-    X(TRANSFER_MADE_TWICE, transfer_made_twice,                                          \
-      "more than one applied command names the transfer as its own")                     \
     X(REFUND_OF_NOTHING, refund_of_nothing, "the payment that is refunded is not there") \
     X(REFUND_OF_REFUND, refund_of_refund, "what is refunded is a refund itself")         \
     X(REFUND_NOT_MIRRORED, refund_not_mirrored,                                          \

@@ -3,12 +3,18 @@ planted by SQL is found as what it is."""
 
 import json
 import re
+import subprocess
+import sys
 
+import psycopg
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
-from harness.commands import open_account, record, refund, transfer
+from harness.commands import open_account, record, transfer
+from harness.generated import generate
 from harness.postgres import connect, with_database
-from harness.product import run
+from harness.product import TOP, Load, binary, clean_environment, options_of
+from harness.topics import Record
 from harness.workload import Workload
 
 
@@ -22,8 +28,8 @@ def audit(deployment, *arguments, **settings):
     return lines[:-1], lines[-1], done.returncode
 
 
-def clean(deployment, *arguments):
-    findings, summary, code = audit(deployment, *arguments)
+def clean(deployment, *arguments, **settings):
+    findings, summary, code = audit(deployment, *arguments, **settings)
     assert code == 0 and findings == [], findings
     return summary
 
@@ -395,7 +401,11 @@ DAMAGES = {
 def test_damage_is_found(copy, damage):
     statement, expected = DAMAGES[damage]
     assert copy.execute(statement) != 0, "nothing was damaged"
-    findings, summary, code = audit(copy)
+    expect(audit(copy), expected)
+
+
+def expect(audited, expected):
+    findings, summary, code = audited
     assert code == 1
     found = summary["checks"]
     assert set(found) <= set(expected), findings
@@ -437,3 +447,331 @@ def test_after_a_crash_and_a_rewind(deploy):
     findings, summary, _ = audit(deployment, "--topic", "--never-rewound", "--limit", "3")
     answered = sum(1 for each in deployment.read(deployment.results)) // 2
     assert summary["checks"] == {"result_twice": answered} and len(findings) == 3
+
+
+def test_beside_consumers_at_work(deploy):
+    """No finding that the next moment would take back, however often one looks."""
+    deployment = deploy(partitions=2)
+    work = Workload(seed=31, partitions=2)
+    deployment.send(work.opening())
+    deployment.consume_to_end()
+    with Load(deployment.sender, deployment.commands, work.next, per_second=400) as load:
+        consumers = [deployment.consumer(name, batch__records=20) for name in "ab"]
+        for turn in range(6):
+            load.wait_sent(150 * (turn + 1))
+            clean(deployment, "--topic", "--never-rewound")
+        consumers[0].kill()
+        clean(deployment, "--topic", "--never-rewound")
+    deployment.wait_caught_up(consumers=consumers[1:])
+    assert consumers[1].stop() == 0
+    deployment.wait_no_members()
+    rewind(deployment)
+    again = deployment.consumer("c", batch__records=5)
+    while sum(deployment.committed().values()) < deployment.decided():
+        again.must_run()
+        clean(deployment, "--topic")
+    assert again.stop() == 0
+    clean(deployment, "--topic")
+
+
+_YEN = "(SELECT \"offset\" FROM inbox WHERE key = 'yen')"
+_IDLE = ("(SELECT key FROM inbox WHERE operation = 'transfer' AND outcome = 'rejected'"
+         " AND partition = 0 AND key NOT IN (SELECT key FROM dead_letter WHERE key IS NOT NULL)"
+         " ORDER BY \"offset\" LIMIT 1)")
+
+# What only the topics tell; {replay} is where a command stands that came a second time.
+TOPIC_DAMAGES = {
+    "a row that is gone": (
+        f"DELETE FROM inbox WHERE key = {_IDLE}", {"record_undecided": None,
+                                                   "result_unknown": None}),
+    "a letter that is gone": (
+        f"DELETE FROM dead_letter WHERE \"offset\" = {_LETTER} AND partition = 0",
+        {"record_undecided": 1, "result_unknown": 1}),
+    "a conflict that is gone": (
+        f"DELETE FROM dead_letter WHERE \"offset\" = {_CONFLICT} AND partition = 0",
+        {"conflict_undecided": 1, "result_bytes": 1, "result_headers": 1,
+         "result_not_replayed": 1}),
+    "a conflict with itself": (
+        "INSERT INTO dead_letter SELECT {replay}, command_time, decided_at, 0, topic,"
+        " 'conflict', 'key_reused', key, convert_to('{{\"idempotency_key\":\"' || key"
+        " || '\",\"operation\":\"' || operation || '\",\"client\":\"' || client"
+        " || '\",\"outcome\":\"conflict\",\"code\":\"key_reused\",\"detail\":\"no\"}}', 'UTF8')"
+        " FROM inbox WHERE key = '{key}'",
+        {"conflict_with_itself": 1, "letter_of_other_key": ..., "result_bytes": 1,
+         "result_headers": 1}),
+    "the time of a letter": (
+        "UPDATE dead_letter SET command_time = NULL"
+        f" WHERE \"offset\" = {_LETTER} AND partition = 0", {"letter_of_other_key": 1}),
+    "the time of a refusal": (
+        "UPDATE inbox SET command_time = command_time - interval '1 ms' WHERE key = 'yen'",
+        {"row_of_other_record": 1}),
+    "a row at the place of another record": (
+        f"UPDATE inbox SET \"offset\" = {{replay}} WHERE key = 'yen'",
+        {"row_without_record": 1, "result_not_replayed": 1}),
+    "a letter of no record": (
+        "INSERT INTO dead_letter SELECT \"offset\", command_time, decided_at, 5, topic, outcome,"
+        f" code, key, result FROM dead_letter WHERE \"offset\" = {_LETTER} AND partition = 0;"
+        "INSERT INTO stream_position SELECT 1000000, 1, now(), 5, topic FROM stream_position"
+        " WHERE partition = 0", {"row_without_record": 1}),
+    "a result": (
+        "UPDATE inbox SET result = result || '\\x20'::bytea WHERE key = 'yen'",
+        {"result_differs": 1, "result_bytes": 1, "account_unopened": 1}),
+    "a position set back": (
+        "UPDATE stream_position SET next_offset = next_offset - 1 WHERE partition = 0",
+        {"committed_above_next": 1, "offset_not_below_next": ...}),
+    "a position set forward": (
+        "UPDATE stream_position SET next_offset = next_offset + 1000",
+        {"log_ends_below_next": 2}),
+}
+
+
+@pytest.fixture(scope="module")
+def replay(books):
+    """(offset in partition 0, key) of a record that was a replay."""
+    for each in books.read(books.results):
+        if (each.header("idempotent-replayed") == "true"
+                and each.header("command-partition") == "0"
+                and each.header("outcome") in ("applied", "rejected")):
+            return int(each.header("command-offset")), each.header("idempotency-key")
+    raise AssertionError("no replay")
+
+
+@pytest.mark.parametrize("damage", TOPIC_DAMAGES)
+def test_damage_against_the_topic_is_found(copy, replay, damage):
+    statement, expected = TOPIC_DAMAGES[damage]
+    assert copy.execute(statement.format(replay=replay[0], key=replay[1])) != 0
+    expect(audit(copy, "--topic"), expected)
+
+
+# ---- results that nobody should have sent ----
+
+def decided(deployment):
+    """0 and 1: accounts, 2: a transfer, 3: the same again, 4: without a key, 5: garbage."""
+    pay = transfer("house", "a", "5.00")
+    deployment.send([record("h", open_account("house", None), 0),
+                     record("a", open_account("a"), 0), record("pay", pay, 0),
+                     record("pay", pay, 0), record(None, pay, 0), record("bad", b"{", 0)])
+    deployment.consume_to_end()
+    clean(deployment, "--topic", "--never-rewound")
+    return {int(each.header("command-offset")): each
+            for each in deployment.read(deployment.results)}
+
+
+def forge(result, value=None, key=None, **headers):
+    """The result as somebody else would send it; a header that is None is left out."""
+    changed = {name.replace("_", "-"): text for name, text in headers.items()}
+    kept = [(name, changed.pop(name).encode() if name in changed and changed[name] is not None
+             else text) for name, text in result.headers
+            if name not in changed or changed[name] is not None]
+    return Record(value or result.value, key or result.key, kept, 0)
+
+
+FORGED = {
+    "other bytes": (2, dict(value=b"{}", idempotent_replayed="true"), {"result_bytes": 1}),
+    "bytes beyond any limit": (2, dict(value=b"x" * 50000, idempotent_replayed="true"),
+                               {"result_bytes": 1}),
+    "of another command": (2, dict(key=b"nobody", idempotency_key="nobody",
+                                   idempotent_replayed="true"), {"result_unknown": 1}),
+    "a key that is none": (2, dict(key=b"\xff\x00", idempotent_replayed="true"),
+                           {"result_headers": 1}),
+    "another key in the header": (2, dict(idempotency_key="x", idempotent_replayed="true"),
+                                  {"result_headers": 1}),
+    "no outcome": (2, dict(outcome=None, idempotent_replayed="true"), {"result_headers": 1}),
+    "another outcome": (2, dict(outcome="rejected", idempotent_replayed="true"),
+                        {"result_headers": 1}),
+    "replayed or not": (2, dict(idempotent_replayed="maybe"), {"result_headers": 1}),
+    "no coordinates": (2, dict(command_offset=None), {"result_headers": 1}),
+    "coordinates that are none": (2, dict(command_partition="-1"), {"result_headers": 1}),
+    "no topic": (2, dict(command_topic=None), {"result_headers": 1}),
+    "decided twice": (2, dict(), {"result_first_twice": 1}),
+    "a replay that decided": (3, dict(idempotent_replayed="false"), {"result_not_replayed": 1}),
+    "for a record without a key": (2, dict(command_offset="4", idempotent_replayed="true"),
+                                   {"result_unwanted": 1, "result_bytes": 1,
+                                    "result_headers": 1}),
+    "twice, and never rewound": (2, dict(idempotent_replayed="true"), {"result_twice": 1}),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_forged_result_is_found(deploy, forged):
+    offset, changes, expected = FORGED[forged]
+    deployment = deploy()
+    result = forge(decided(deployment)[offset], **changes)
+    deployment.sender.send(deployment.results, [result])
+    arguments = ["--never-rewound"] if "result_twice" in expected else []
+    expect(audit(deployment, "--topic", *arguments), expected)
+
+
+def test_what_is_said_of_other_topics_is_not_ours(deploy):
+    deployment = deploy()
+    results = decided(deployment)
+    deployment.sender.send(deployment.results, [forge(results[2], command_topic="x", value=b"x"),
+                                                forge(results[2], command_offset="1000")])
+    clean(deployment, "--topic", "--never-rewound")
+
+
+def test_a_result_for_no_record(deploy):
+    """The end of a sender's Kafka transaction has an offset, but is no record."""
+    deployment = deploy()
+    results = decided(deployment)
+    producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap,
+                         "transactional.id": f"{deployment.group}-sender"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    sent = record("b", open_account("b"), 0)
+    producer.produce(deployment.commands, sent.value, sent.key, 0, headers=sent.headers)
+    producer.commit_transaction(30)
+    deployment.send([record("c", open_account("c"), 0)])
+    deployment.consume_to_end()
+    clean(deployment, "--topic", "--never-rewound")
+    deployment.sender.send(deployment.results, [
+        forge(results[2], command_offset="7", idempotent_replayed="true")])
+    findings, *_ = audited = audit(deployment, "--topic")
+    expect(audited, {"result_without_record": 1})
+    assert (findings[0]["partition"], findings[0]["offset"]) == (0, 7)
+
+
+def test_results_that_were_never_sent(deploy):
+    deployment = deploy()
+    decided(deployment)
+    deployment.send([record("b", open_account("b"), 0), record("bad", b"[", 0),
+                     record(None, b"{", 0)])
+    deployment.consume_to_end(topics__results="")
+    findings, *_ = audited = audit(deployment, "--topic")
+    expect(audited, {"result_missing": 2})
+    assert [(each["offset"], each["key"]) for each in findings] == [(6, "b"), (7, "bad")]
+    clean(deployment, "--topic", topics__results="")
+
+
+def test_a_committed_offset_beyond_an_unanswered_record(deploy):
+    deployment = deploy()
+    decided(deployment)
+    deployment.send([record("b", open_account("b"), 0)])
+    moved = TopicPartition(deployment.commands, 0, 7)
+    for future in deployment.kafka.admin.alter_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(deployment.group, [moved])]).values():
+        future.result(10)
+    expect(audit(deployment, "--topic"), {"committed_above_next": 1, "record_undecided": 1,
+                                          "result_missing": 1})
+
+
+@pytest.mark.parametrize("topic", ["results", "commands"])
+def test_what_retention_has_deleted_is_not_missed(deploy, topic):
+    deployment = deploy()
+    decided(deployment)
+    name = getattr(deployment, topic)
+    for future in deployment.kafka.admin.delete_records(
+            [TopicPartition(name, 0, 3)]).values():
+        future.result(10)
+    deployment.send([record("b", open_account("b"), 0)])
+    deployment.consume_to_end()
+    clean(deployment, "--topic")
+
+
+# ---- the command line ----
+
+def test_text(copy):
+    copy.execute("UPDATE account SET balance_minor = balance_minor + 5"
+                 " WHERE name IN ('w-acct-1', 'w-acct-2')")
+    done = copy.verb("audit", "--limit", "1")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1 and done.stderr == ""
+    assert re.fullmatch(r"balance_not_sum account=w-acct-1 currency=USD balance_minor=-?\d+ "
+                        r"entries_minor=-?\d+ .*: the balance is not the sum of its entries",
+                        [line for line in lines if line.startswith("balance_not")][0])
+    assert lines[-1] == ("7 findings: currency_sum 1, balance_not_sum 2 (1 more), "
+                         "chain_broken 2 (1 more), last_balance 2 (1 more)")
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--limit", "0"], ["--limit", "x"], ["--limit", "10001"], ["--never-rewound"], ["--topics"],
+    ["word"]])
+def test_wrong_usage(deploy, arguments):
+    done = deploy(migrated=False).verb("audit", *arguments)
+    assert done.returncode == 2 and done.stderr.startswith("postonce audit: "), done.stderr
+
+
+def test_without_a_schema_or_with_another(deploy):
+    deployment = deploy(migrated=False)
+    done = deployment.verb("audit")
+    assert done.returncode == 3 and "migrate" in done.stderr
+    deployment.migrate()
+    deployment.query("INSERT INTO postonce.schema_version (version, name, sha256)"
+                     " VALUES (1000, 'x', 'x') RETURNING 1")
+    done = deployment.verb("audit")
+    assert done.returncode == 3 and "newer" in done.stderr
+
+
+def test_servers_that_are_not_there(deploy):
+    deployment = deploy()
+    done = deployment.verb("audit", postgres="postgresql://127.0.0.1:9/x")
+    assert done.returncode == 69, done.stderr
+    done = deployment.verb("audit", "--topic", kafka__bootstrap__servers="127.0.0.1:9")
+    assert done.returncode == 69, done.stderr
+    done = deployment.verb("audit", "--topic", topics__commands="nobody-made-it")
+    assert done.returncode == 2 and "nobody-made-it" in done.stderr
+
+
+def test_an_auditor_needs_only_to_read(copy):
+    """As the README says it; and nothing an auditor does can change anything."""
+    role = f"{copy.name}_auditor"
+    with connect(copy.admin) as connection:
+        connection.execute(f'CREATE ROLE "{role}" LOGIN PASSWORD \'x\'')
+        for statement in AUDITOR_RIGHTS:
+            connection.execute(statement.replace("ROLE", f'"{role}"'))
+    url = psycopg.conninfo.make_conninfo(**{**psycopg.conninfo.conninfo_to_dict(copy.admin),
+                                            "user": role, "password": "x"})
+    try:
+        done = copy.books.verb("audit", "--topic", postgres=url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        copy.execute("SELECT setval('account_id', 3)")
+        assert copy.books.verb("audit", postgres=url).returncode == 1
+    finally:
+        with connect(copy.admin) as connection:
+            connection.execute(f'DROP OWNED BY "{role}"')
+            connection.execute(f'DROP ROLE "{role}"')
+
+
+AUDITOR_RIGHTS = ("GRANT USAGE ON SCHEMA postonce TO ROLE",
+                  "GRANT SELECT ON ALL TABLES IN SCHEMA postonce TO ROLE",
+                  "GRANT SELECT ON ALL SEQUENCES IN SCHEMA postonce TO ROLE")
+
+
+def test_the_readme_names_these_rights():
+    readme = " ".join((TOP / "README.md").read_text().split())
+    assert all(statement in readme for statement in AUDITOR_RIGHTS)
+
+
+def test_every_finding_has_a_damage():
+    """docs/audit.md lists the findings; a test of its own sees that it lists all of them."""
+    page = (TOP / "docs" / "audit.md").read_text()
+    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    expected = [more[-1] for more in (*DAMAGES.values(), *TOPIC_DAMAGES.values(),
+                                      *FORGED.values())]
+    planted = {check for each in expected for check, count in each.items() if count is not ...}
+    assert listed - planted == {"result_missing", "result_without_record"}  # tests of their own
+
+
+# ---- memory ----
+
+def peak_kib(deployment, *arguments):
+    """The most memory that an audit, which must find nothing, has had."""
+    command = [sys.executable, "-c",
+               "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:]);"
+               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss);"
+               "sys.exit(done.returncode)",
+               str(binary("postonce")), "audit", *options_of(deployment.settings), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return int(done.stdout.splitlines()[-1])
+
+
+def test_memory_does_not_grow_with_the_books(deploy):
+    peaks = []
+    for count in (10_000, 300_000):
+        deployment = deploy()
+        generate(with_database(deployment.postgres.admin_url, deployment.database),
+                 deployment.commands, count)
+        peaks.append(peak_kib(deployment))
+    assert peaks[1] < peaks[0] + 2048, peaks
