@@ -1,6 +1,6 @@
 /* audit_bits.h: one bit for each offset of a partition, from `first` on: what the audit
- * must remember of a topic that it reads in another order than it was written. 100 million
- * records are 12 MB for each set of bits. */
+ * must remember of a topic that it reads in another order than it was written. A hundred
+ * million records are 12 MB for each set of bits. */
 #ifndef CONSUMER_AUDIT_BITS_H
 #define CONSUMER_AUDIT_BITS_H
 

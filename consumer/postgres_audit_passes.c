@@ -97,193 +97,95 @@
     " OR ((i.command_time >= '9999-12-31 23:59:59Z') IS NOT TRUE" \
     "     AND substr(uuid_send(i.payment_id), 1, 6) <> " ID_TIME ")"
 
-#define PAYMENT_CANONICAL                                                                                      \
-    HEADING                                                                                                    \
-        " || CASE WHEN t.refunds IS NULL"                                                                      \
-        " THEN " PUT_TEXT("d.name") " || " PUT_TEXT("c.name") " ELSE " PUT_UUID(                               \
-            "t."                                                                                               \
-            "re"                                                                                               \
-            "fu"                                                                                               \
-            "nd"                                                                                               \
-            "s") " END || " PUT_MINOR("t.amount_minor") " || " PUT_TEXT("d.currency") " || " PUT_TEXT("coales" \
-                                                                                                      "ce(t."  \
-                                                                                                      "refere" \
-                                                                                                      "nce, "  \
-                                                                                                      "'')")
-#define PAYMENT_RESULT                                                                                                                       \
-    "'{\"idempotency_key\":' || " JSON("i.key") " || ',\"operation\":' || " JSON(                                                            \
-        "i."                                                                                                                                 \
-        "opera"                                                                                                                              \
-        "tion") " || ',\"client\":' || " JSON("i.client") " || "                                                                             \
-                                                          "',\"outcome\":\"applied\","                                                       \
-                                                          "\"payment_id\":\"' || "                                                           \
-                                                          "i.payment_id::text || '\"'"                                                       \
-                                                          " || CASE WHEN t.refunds IS "                                                      \
-                                                          "NULL THEN ',\"source\":' "                                                        \
-                                                          "|| " JSON(                                                                        \
-                                                              "d."                                                                           \
-                                                              "nam"                                                                          \
-                                                              "e") "         || "                                                            \
-                                                                   "',\"destination\":'"                                                     \
-                                                                   " || " JSON("c.name") " ELSE '' END"                                      \
-                                                                                         " || ',\"amount\":\"' || (t.amount_minor * "        \
-                                                                                         "u.unit)::text"                                     \
-                                                                                         " || '\",\"currency\":' || " JSON(                  \
-                                                                                             "d.currency") " || ',\"balance\":\"' || "       \
-                                                                                                           "(t.debit_balance_minor * "       \
-                                                                                                           "u.unit)::text || '\"'"           \
-                                                                                                           " || "                            \
-                                                                                                           "coalesce(',\"refunded_payment_"  \
-                                                                                                           "id\":\"' || t.refunds::text || " \
-                                                                                                           "'\"', '')"                       \
-                                                                                                           " || coalesce(',\"reference\":' " \
-                                                                                                           "|| " JSON(                       \
-                                                                                                               "t.reference") ", '') || '}'"
+/* SQL is to be read as SQL. */
+/* clang-format off */
+#define PAYMENT_CANONICAL                                                              \
+    HEADING " || CASE WHEN t.refunds IS NULL"                                          \
+    " THEN " PUT_TEXT("d.name") " || " PUT_TEXT("c.name")                              \
+    " ELSE " PUT_UUID("t.refunds") " END"                                              \
+    " || " PUT_MINOR("t.amount_minor") " || " PUT_TEXT("d.currency")                   \
+    " || " PUT_TEXT("coalesce(t.reference, '')")
+#define PAYMENT_RESULT                                                                 \
+    "'{\"idempotency_key\":' || " JSON("i.key")                                        \
+    " || ',\"operation\":' || " JSON("i.operation")                                    \
+    " || ',\"client\":' || " JSON("i.client")                                          \
+    " || ',\"outcome\":\"applied\",\"payment_id\":\"' || i.payment_id::text || '\"'"   \
+    " || CASE WHEN t.refunds IS NULL THEN ',\"source\":' || " JSON("d.name")           \
+    "         || ',\"destination\":' || " JSON("c.name") " ELSE '' END"                \
+    " || ',\"amount\":\"' || (t.amount_minor * u.unit)::text"                          \
+    " || '\",\"currency\":' || " JSON("d.currency")                                    \
+    " || ',\"balance\":\"' || (t.debit_balance_minor * u.unit)::text || '\"'"          \
+    " || coalesce(',\"refunded_payment_id\":\"' || t.refunds::text || '\"', '')"       \
+    " || coalesce(',\"reference\":' || " JSON("t.reference") ", '') || '}'"
 
-#define OTHER_CANONICAL                                                                                                                                                                              \
-    HEADING                                                                                                                                                                                          \
-        " || CASE i.operation"                                                                                                                                                                       \
-        " WHEN 'open_account' THEN " PUT_BYTES(BYTES("account")) "   || " PUT_BYTES(BYTES(                                                                                                           \
-            "currency")) " || CASE"                                                                                                                                                                  \
-                         "   WHEN NOT j.doc ? 'minimum_balance' THEN "                                                                                                                               \
-                         "'\\x0000'::bytea"                                                                                                                                                          \
-                         "   ELSE " PUT_MINOR(MINOR(                                                                                                                                                 \
-                             "minimum_balance")) " END"                                                                                                                                              \
-                                                 " ELSE CASE i.operation"                                                                                                                            \
-                                                 "   WHEN 'transfer' "                                                                                                                               \
-                                                 "THEN " PUT_BYTES(BYTES(                                                                                                                            \
-                                                     "sourc"                                                                                                                                         \
-                                                     "e")) "     || " PUT_BYTES(BYTES("destination")) "   WHEN 'refund' THEN " PUT_UUID(UUID("refunded_payment_"                                     \
-                                                                                                                                             "id")) " END"                                           \
-                                                                                                                                                    "   "                                            \
-                                                                                                                                                    "||"                                             \
-                                                                                                                                                    " " PUT_MINOR(MINOR("amount")) " || " PUT_BYTES( \
-                                                                                                                                                        BYTES(                                       \
-                                                                                                                                                            "currenc"                                \
-                                                                                                                                                            "y")) "   "                              \
-                                                                                                                                                                  "||"                               \
-                                                                                                                                                                  " " PUT_BYTES(                     \
-                                                                                                                                                                      "coalesce(" BYTES(             \
-                                                                                                                                                                          "reference") ", '')") " END"
-#define OTHER_RESULT                                                                                                                                                                                                                                                                                                                                                                           \
-    "'{\"idempotency_key\":' || " JSON(                                                                                                                                                                                                                                                                                                                                                        \
-        "i.key") " || ',\"operation\":' || " JSON("i."                                                                                                                                                                                                                                                                                                                                         \
-                                                  "opera"                                                                                                                                                                                                                                                                                                                                      \
-                                                  "tion") " || ',\"client\":' || " JSON("i.client") " || ',\"outcome\":' || " JSON("i.outcome") " || coalesce(',\"code\":' || " JSON("i.code") " || " MEMBER("detail") ", '')"                                                                                                                                                                 \
-                                                                                                                                                                                                                       " || " MEMBER("account") " || " MEMBER(                                                                                                                                 \
-                                                                                                                                                                                                                           "sourc"                                                                                                                                                             \
-                                                                                                                                                                                                                           "e") " || " MEMBER("destination") " || CASE WHEN j.doc ? "                                                                                                          \
-                                                                                                                                                                                                                                                             "'amount'"                                                                                                                        \
-                                                                                                                                                                                                                                                             "    THEN "                                                                                                                       \
-                                                                                                                                                                                                                                                             "',\"amount\":\"' || "                                                                                                            \
-                                                                                                                                                                                                                                                             "(" MINOR("amount") " * "                                                                                                         \
-                                                                                                                                                                                                                                                                                 "u.unit)::"                                                                                                   \
-                                                                                                                                                                                                                                                                                 "text || "                                                                                                    \
-                                                                                                                                                                                                                                                                                 "'\"'"                                                                                                        \
-                                                                                                                                                                                                                                                                                 "    ELSE "                                                                                                   \
-                                                                                                                                                                                                                                                                                 "'' END"                                                                                                      \
-                                                                                                                                                                                                                                                                                 " ||"                                                                                                         \
-                                                                                                                                                                                                                                                                                 " " MEMBER("currenc"                                                                                          \
-                                                                                                                                                                                                                                                                                            "y") " |"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "| "                                                                                          \
-                                                                                                                                                                                                                                                                                                 "CA"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "SE"                                                                                          \
-                                                                                                                                                                                                                                                                                                 " W"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "HE"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "N "                                                                                          \
-                                                                                                                                                                                                                                                                                                 "j."                                                                                          \
-                                                                                                                                                                                                                                                                                                 "do"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "c "                                                                                          \
-                                                                                                                                                                                                                                                                                                 "? "                                                                                          \
-                                                                                                                                                                                                                                                                                                 "'m"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "in"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "im"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "um"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "_b"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "al"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "an"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "ce"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "' "                                                                                          \
-                                                                                                                                                                                                                                                                                                 "TH"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "EN"                                                                                          \
-                                                                                                                                                                                                                                                                                                 " '"                                                                                          \
-                                                                                                                                                                                                                                                                                                 ","                                                                                           \
-                                                                                                                                                                                                                                                                                                 "\""                                                                                          \
-                                                                                                                                                                                                                                                                                                 "mi"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "ni"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "mu"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "m_"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "ba"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "la"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "nc"                                                                                          \
-                                                                                                                                                                                                                                                                                                 "e"                                                                                           \
-                                                                                                                                                                                                                                                                                                 "\""                                                                                          \
-                                                                                                                                                                                                                                                                                                 ":"                                                                                           \
-                                                                                                                                                                                                                                                                                                 "\""                                                                                          \
-                                                                                                                                                                                                                                                                                                 "'"                                                                                           \
-                                                                                                                                                                                                                                                                                                 "  "                                                                                          \
-                                                                                                                                                                                                                                                                                                 "  "                                                                                          \
-                                                                                                                                                                                                                                                                                                 "||"                                                                                          \
-                                                                                                                                                                                                                                                                                                 " "                                                                                           \
-                                                                                                                                                                                                                                                                                                 "(" MINOR(                                                                                    \
-                                                                                                                                                                                                                                                                                                     "minimum_balance") " * u.unit)::text || '\"' ELSE '' END"                                 \
-                                                                                                                                                                                                                                                                                                                        " || CASE WHEN i.outcome = 'applied'"                                  \
-                                                                                                                                                                                                                                                                                                                        "    THEN ',\"balance\":\"' || (0 * u.unit)::text || '\"' ELSE '' END" \
-                                                                                                                                                                                                                                                                                                                        " || " MEMBER("refunded_payment_id") " || " MEMBER(                    \
-                                                                                                                                                                                                                                                                                                                            "reference") " || '}'"
+#define OTHER_CANONICAL                                                                \
+    HEADING " || CASE i.operation"                                                     \
+    " WHEN 'open_account' THEN " PUT_BYTES(BYTES("account"))                           \
+    "   || " PUT_BYTES(BYTES("currency")) " || CASE"                                   \
+    "   WHEN NOT j.doc ? 'minimum_balance' THEN '\\x0000'::bytea"                      \
+    "   ELSE " PUT_MINOR(MINOR("minimum_balance")) " END"                              \
+    " ELSE CASE i.operation"                                                           \
+    "   WHEN 'transfer' THEN " PUT_BYTES(BYTES("source"))                              \
+    "     || " PUT_BYTES(BYTES("destination"))                                         \
+    "   WHEN 'refund' THEN " PUT_UUID(UUID("refunded_payment_id")) " END"              \
+    "   || " PUT_MINOR(MINOR("amount")) " || " PUT_BYTES(BYTES("currency"))            \
+    "   || " PUT_BYTES("coalesce(" BYTES("reference") ", '')") " END"
+#define OTHER_RESULT                                                                   \
+    "'{\"idempotency_key\":' || " JSON("i.key")                                        \
+    " || ',\"operation\":' || " JSON("i.operation")                                    \
+    " || ',\"client\":' || " JSON("i.client")                                          \
+    " || ',\"outcome\":' || " JSON("i.outcome")                                        \
+    " || coalesce(',\"code\":' || " JSON("i.code") " || " MEMBER("detail") ", '')"     \
+    " || " MEMBER("account") " || " MEMBER("source") " || " MEMBER("destination")      \
+    " || CASE WHEN j.doc ? 'amount'"                                                   \
+    "    THEN ',\"amount\":\"' || (" MINOR("amount") " * u.unit)::text || '\"'"        \
+    "    ELSE '' END"                                                                  \
+    " || " MEMBER("currency")                                                          \
+    " || CASE WHEN j.doc ? 'minimum_balance' THEN ',\"minimum_balance\":\"'"           \
+    "    || (" MINOR("minimum_balance") " * u.unit)::text || '\"' ELSE '' END"         \
+    " || CASE WHEN i.outcome = 'applied'"                                              \
+    "    THEN ',\"balance\":\"' || (0 * u.unit)::text || '\"' ELSE '' END"             \
+    " || " MEMBER("refunded_payment_id") " || " MEMBER("reference") " || '}'"
 
-#define LETTER_RESULT                                                                   \
-    "'{\"idempotency_key\":' || " JSON("d.key") " || " MEMBER(                          \
-        "operation") " || " MEMBER("client") " || "                                     \
-                                             "',\"outcome\":' "                         \
-                                             "|| " JSON(                                \
-                                                 "d."                                   \
-                                                 "outcom"                               \
-                                                 "e") " |"                              \
-                                                      "| "                              \
-                                                      "',"                              \
-                                                      "\""                              \
-                                                      "co"                              \
-                                                      "de"                              \
-                                                      "\""                              \
-                                                      ":'"                              \
-                                                      " |"                              \
-                                                      "|"                               \
-                                                      " " JSON("d.code") " || " MEMBER( \
-                                                          "detail") " || '}'"
+#define LETTER_RESULT                                                                  \
+    "'{\"idempotency_key\":' || " JSON("d.key")                                        \
+    " || " MEMBER("operation") " || " MEMBER("client")                                 \
+    " || ',\"outcome\":' || " JSON("d.outcome")                                        \
+    " || ',\"code\":' || " JSON("d.code") " || " MEMBER("detail") " || '}'"
 
 /* What a refusal may be, by operation. A refund is decided like a transfer once its
  * payment is found, but then both accounts exist. */
-#define REFUSALS                                                                    \
-    "'{open_account/account_exists,transfer/source_unknown,"                        \
-    "transfer/destination_unknown,transfer/currency_mismatch,"                      \
-    "transfer/insufficient_funds,transfer/balance_overflow,refund/payment_unknown," \
-    "refund/payment_not_refundable,refund/currency_mismatch,"                       \
+#define REFUSALS                                                                       \
+    "'{open_account/account_exists,transfer/source_unknown,"                           \
+    "transfer/destination_unknown,transfer/currency_mismatch,"                         \
+    "transfer/insufficient_funds,transfer/balance_overflow,refund/payment_unknown,"    \
+    "refund/payment_not_refundable,refund/currency_mismatch,"                          \
     "refund/refund_exceeds_payment,refund/insufficient_funds,refund/balance_overflow}'"
 
 /* OUTCOME/code for every code there is. */
-#define X(suffix, name, outcome, sentence) #outcome "/" #name ","
-#define ALL_CODES "'{" CODES(X) "none}'"
+#define CODE_OF_OUTCOME(suffix, name, outcome, sentence) #outcome "/" #name ","
+#define ALL_CODES "'{" CODES(CODE_OF_OUTCOME) "none}'"
 
 /* What the migrations made: the guards that keep damage out. */
-#define GUARDS                                                                        \
-    "(VALUES ('account', 'account_pkey'), ('account', 'account_name_key'),"           \
-    " ('account', 'account_name_size'), ('account', 'account_currency_size'),"        \
-    " ('account', 'account_minimum_not_positive'),"                                   \
-    " ('account', 'account_balance_above_minimum'),"                                  \
-    " ('account', 'account_version_not_negative'),"                                   \
-    " ('transfer', 'transfer_pkey'), ('transfer', 'transfer_amount_positive'),"       \
-    " ('transfer', 'transfer_two_accounts'),"                                         \
-    " ('transfer', 'transfer_versions_positive'),"                                    \
-    " ('transfer', 'transfer_client_size'), ('transfer', 'transfer_reference_size')," \
-    " ('transfer', 'transfer_refunds_within_payment'),"                               \
-    " ('inbox', 'inbox_pkey'), ('inbox', 'inbox_key_size'),"                          \
-    " ('inbox', 'inbox_client_size'), ('inbox', 'inbox_fingerprint_size'),"           \
-    " ('inbox', 'inbox_outcome'), ('dead_letter', 'dead_letter_pkey'),"               \
-    " ('dead_letter', 'dead_letter_outcome'),"                                        \
-    " ('dead_letter', 'dead_letter_result_has_key'),"                                 \
-    " ('stream_position', 'stream_position_pkey'),"                                   \
+#define GUARDS                                                                         \
+    "(VALUES ('account', 'account_pkey'), ('account', 'account_name_key'),"            \
+    " ('account', 'account_name_size'), ('account', 'account_currency_size'),"         \
+    " ('account', 'account_minimum_not_positive'),"                                    \
+    " ('account', 'account_balance_above_minimum'),"                                   \
+    " ('account', 'account_version_not_negative'),"                                    \
+    " ('transfer', 'transfer_pkey'), ('transfer', 'transfer_amount_positive'),"        \
+    " ('transfer', 'transfer_two_accounts'),"                                          \
+    " ('transfer', 'transfer_versions_positive'),"                                     \
+    " ('transfer', 'transfer_client_size'), ('transfer', 'transfer_reference_size'),"  \
+    " ('transfer', 'transfer_refunds_within_payment'),"                                \
+    " ('inbox', 'inbox_pkey'), ('inbox', 'inbox_key_size'),"                           \
+    " ('inbox', 'inbox_client_size'), ('inbox', 'inbox_fingerprint_size'),"            \
+    " ('inbox', 'inbox_outcome'), ('dead_letter', 'dead_letter_pkey'),"                \
+    " ('dead_letter', 'dead_letter_outcome'),"                                         \
+    " ('dead_letter', 'dead_letter_result_has_key'),"                                  \
+    " ('stream_position', 'stream_position_pkey'),"                                    \
     " ('stream_position', 'stream_position_not_negative')) AS w(relation, name)"
+/* clang-format on */
 
 /* --- the passes --- */
 
@@ -291,20 +193,22 @@
  * balance after), with (0, 0), is the set of (version − 1, balance before), with the
  * account's own version and balance. Both are compared as sums of 64-bit hashes, in one
  * sweep without sorting; only accounts where they differ are looked at entry by entry. */
-#define MARKS_DIFFER                                                            \
-    "coalesce(e.afters, 0) + " MARK(                                            \
-        "0::int8", "0::int8") " <> coalesce(e.befores, 0) + " MARK("a.version", \
-                                                                   "a.balance_minor")
+/* clang-format off */
+#define MARKS_DIFFER                                                                   \
+    "coalesce(e.afters, 0) + " MARK("0::int8", "0::int8")                              \
+    " <> coalesce(e.befores, 0) + " MARK("a.version", "a.balance_minor")
 #define SUMS                                                                           \
     " LEFT JOIN (SELECT e.account_id, sum(e.amount) AS amount, count(*) AS movements," \
-    "                   sum(" MARK(                                                    \
-        "e.version", "e.balance") ") AS afters,"                                       \
-                                  "                   sum(" MARK(                      \
-                                      "e.version - 1",                                 \
-                                      BEFORE) ") AS befores"                           \
-                                              "              FROM " ENTRIES            \
-                                              " AS e GROUP BY e.account_id) AS e"      \
-                                              "   ON e.account_id = a.account_id"
+    "                   sum(" MARK("e.version", "e.balance") ") AS afters,"            \
+    "                   sum(" MARK("e.version - 1", BEFORE) ") AS befores"             \
+    "              FROM " ENTRIES " AS e GROUP BY e.account_id) AS e"                  \
+    "   ON e.account_id = a.account_id"
+/* The accounts that were opened, as the results of the commands tell. */
+#define OPENED                                                                         \
+    "(SELECT j.doc ->> 'account' AS name, count(*) AS times"                           \
+    "   FROM postonce.inbox i" DOCUMENT_OF("i.result")                                 \
+    "  WHERE i.operation = 'open_account' AND i.outcome = 'applied' GROUP BY 1)"
+/* clang-format on */
 
 const struct audit_pass audit_passes[] = {
     {.title = "guards of the schema",
@@ -329,21 +233,19 @@ const struct audit_pass audit_passes[] = {
      .from = "(SELECT max(a.account_id) AS account_id,"
              "        (SELECT coalesce(q.last_value, 0) FROM pg_sequences q"
              "          WHERE q.schemaname = 'postonce' AND q.sequencename = 'account_id'"
-             "            AND has_sequence_privilege('postonce.account_id', 'SELECT')"
+             "            AND has_sequence_privilege("
+             "                    to_regclass('postonce.account_id')::oid, 'SELECT')"
              "        ) AS last_value"
              "   FROM postonce.account a) AS s",
-     .conditions = {{AUDIT_ACCOUNT_ID_AHEAD, "s.account_id > s.last_value"}}},
+     .conditions = {{AUDIT_ACCOUNT_ID_AHEAD,
+                     "s.account_id > s.last_value"
+                     " OR to_regclass('postonce.account_id') IS NULL"}}},
     {.title = "accounts against entries",
      .columns = "a.name AS account, a.currency, a.balance_minor,"
                 " coalesce(e.amount, 0) AS entries_minor, a.version,"
                 " coalesce(e.movements, 0) AS entries, a.minimum_balance_minor",
-     .from = "postonce.account a" SUMS
-             " LEFT JOIN (SELECT j.doc ->> 'account' AS name, count(*) AS times"
-             "              FROM postonce.inbox i" DOCUMENT_OF(
-                 "i.result") "             WHERE i.operation = 'open_account' AND "
-                             "i.outcome = 'applied'"
-                             "             GROUP BY 1) AS o ON o.name = a.name"
-                             " LEFT JOIN " CURRENCIES " AS u ON u.code = a.currency",
+     .from = "postonce.account a" SUMS " LEFT JOIN " OPENED " AS o ON o.name = a.name"
+             " LEFT JOIN " CURRENCIES " AS u ON u.code = a.currency",
      .conditions = {{AUDIT_ACCOUNT_INVALID,
                      "a.name !~ '^[!-~]+$' OR octet_length(a.name) > 64"
                      " OR u.code IS NULL OR a.minimum_balance_minor > 0"
