@@ -35,6 +35,8 @@
       "the balance after the entry is not the balance before it plus its amount")        \
     X(LAST_BALANCE, last_balance,                                                        \
       "the balance after the last entry is not the balance of the account")              \
+    X(OUT_OF_ORDER, out_of_order,                                                        \
+      "the command comes before that of the entry before it in the same partition")      \
     X(TRANSFER_INVALID, transfer_invalid,                                                \
       "amount, versions, client or reference is nothing that a command can have made")   \
     X(ACCOUNT_MISSING, account_missing, "a transfer names an account that is not there") \

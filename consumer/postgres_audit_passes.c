@@ -279,6 +279,17 @@ const struct audit_pass audit_passes[] = {
                     {AUDIT_LAST_BALANCE,
                      "x.is_last AND x.balance_minor <> x.account_balance"}},
      .only_after_break = true},
+    {.title = "order of the entries",
+     .columns = "(SELECT a.name FROM postonce.account a"
+                "  WHERE a.account_id = x.account_id) AS account, x.payment_id,"
+                " x.version, x.topic, x.partition, x.\"offset\"",
+     .from = "(SELECT e.account_id, e.payment_id, e.version, i.topic, i.partition,"
+             "        i.\"offset\", lag(i.\"offset\") OVER (PARTITION BY e.account_id,"
+             "        i.topic, i.partition ORDER BY e.version) AS offset_before"
+             "   FROM " ENTRIES " AS e"
+             "   JOIN postonce.inbox i ON i.payment_id = e.payment_id) AS x"
+             " WHERE x.\"offset\" <= x.offset_before",
+     .conditions = {{AUDIT_OUT_OF_ORDER, "true"}}},
     {.title = "transfers against accounts and commands",
      .columns = "t.payment_id, d.name AS debit_account, c.name AS credit_account,"
                 " t.amount_minor",

@@ -344,6 +344,9 @@ DAMAGES = {
     "an offset beyond": (
         "UPDATE inbox SET \"offset\" = 1000000 WHERE key IN ('w-open-9', 'yen')",
         {"offset_not_below_next": 2, "coordinates_twice": 1}),
+    "the places of two commands exchanged": (
+        "UPDATE inbox SET \"offset\" = CASE key WHEN 'w-open-25' THEN 26 ELSE 25 END"
+        " WHERE key IN ('w-open-25', 'w-open-26')", {"out_of_order": 1}),
     "two rows of one record": (
         "UPDATE inbox SET \"offset\" = 0 WHERE key = 'yen'", {"coordinates_twice": 1}),
     "decided tomorrow": (
