@@ -77,7 +77,8 @@
     X(CONFLICT_WITHOUT_FIRST, conflict_without_first,                                    \
       "a conflict with a key that no command was decided under")                         \
     X(DECIDED_IN_FUTURE, decided_in_future, "decided at a time that is yet to come")     \
-    X(POSITION_INVALID, position_invalid, "next offset or epoch is no such number")      \
+    X(POSITION_INVALID, position_invalid,                                                \
+      "next offset, epoch and last record do not go together")                           \
     X(OFFSET_NOT_BELOW_NEXT, offset_not_below_next,                                      \
       "the record was decided, but the position of its partition is not above it")       \
     X(COORDINATES_TWICE, coordinates_twice,                                              \
@@ -89,6 +90,8 @@
       "the group's committed offset is above what the database has decided")          \
     X(LOG_ENDS_BELOW_NEXT, log_ends_below_next,                                       \
       "the topic ends below what the database has decided: it is not the same topic") \
+    X(WITNESS_DIFFERS, witness_differs,                                               \
+      "the last record that was decided is not in the topic with the time it had")    \
     X(RECORD_UNDECIDED, record_undecided,                                             \
       "a record below the committed offset has no outcome")                           \
     X(CONFLICT_UNDECIDED, conflict_undecided,                                         \

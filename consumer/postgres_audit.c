@@ -228,7 +228,8 @@ enum port_status postgres_audit_positions(struct postgres_audit *audit, const ch
                                           struct pg_rows **rows)
 {
     static const struct pg_statement positions = {
-        .sql = "SELECT p.partition, p.next_offset FROM postonce.stream_position p"
+        .sql = "SELECT p.partition, p.next_offset, coalesce(p.last_offset, -1),"
+               "       coalesce(p.last_timestamp_ms, -1) FROM postonce.stream_position p"
                " WHERE p.topic = $1::text ORDER BY p.partition"};
     pg_begin(audit->pg);
     pg_param_text(pg_params(audit->pg), topic);

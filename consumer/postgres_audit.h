@@ -38,7 +38,8 @@ __attribute__((warn_unused_result)) enum port_status
 postgres_audit_rows_begin(struct postgres_audit *audit, const char *topic);
 __attribute__((warn_unused_result)) enum port_status
 postgres_audit_rows_next(struct postgres_audit *audit, struct pg_rows **rows);
-/* $1 of a topic: next_offset of its partitions: partition, next offset, binary. */
+/* Of a topic: partition, next offset, offset (-1: none) and time of the last record that
+ * was decided; binary, in order. The caller frees. */
 __attribute__((warn_unused_result)) enum port_status
 postgres_audit_positions(struct postgres_audit *audit, const char *topic,
                          struct pg_rows **rows);

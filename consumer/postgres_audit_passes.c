@@ -184,7 +184,8 @@
     " ('dead_letter', 'dead_letter_outcome'),"                                         \
     " ('dead_letter', 'dead_letter_result_has_key'),"                                  \
     " ('stream_position', 'stream_position_pkey'),"                                    \
-    " ('stream_position', 'stream_position_not_negative')) AS w(relation, name)"
+    " ('stream_position', 'stream_position_not_negative'),"                             \
+    " ('stream_position', 'stream_position_witness')) AS w(relation, name)"
 /* clang-format on */
 
 /* --- the passes --- */
@@ -401,7 +402,11 @@ const struct audit_pass audit_passes[] = {
      .columns = "p.topic, p.partition, p.next_offset, p.epoch",
      .from = "postonce.stream_position p",
      .conditions = {{AUDIT_POSITION_INVALID, "p.next_offset < 0 OR p.epoch < 1"
-                                             " OR p.partition < 0"}}},
+                                             " OR p.partition < 0"
+                                             " OR p.last_offset NOT BETWEEN 0"
+                                             "    AND p.next_offset - 1"
+                                             " OR (p.last_offset IS NULL)"
+                                             "    <> (p.last_timestamp_ms IS NULL)"}}},
     {.title = "coordinates",
      .columns = "s.topic, s.partition, s.\"offset\", s.rows",
      .from = "(SELECT r.topic, r.partition, r.\"offset\", count(*) AS rows"

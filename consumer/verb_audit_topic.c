@@ -41,8 +41,10 @@ struct result_item {
 
 struct topic_partition {
     int64_t start, committed; /* what is judged: start … committed − 1 */
-    int64_t claim_from;     /* results of records from here on cannot have been deleted */
-    int64_t first_answered; /* in the result partition at hand; -1: none yet */
+    int64_t claim_from; /* results of records from here on cannot have been deleted */
+    int64_t witness, witness_ms; /* the last record decided, and its time; -1: none */
+    bool witness_seen;
+    int64_t first_answered;     /* in the result partition at hand; -1: none yet */
     struct audit_bits answered; /* a result was seen; taken back when its record comes */
     struct audit_bits decided;  /* a result that says it is the first one was seen */
     struct audit_bits own;      /* the record is there and left a row of its own */
@@ -208,11 +210,16 @@ static int judge_positions(struct topic_audit *topic)
     int code = judge_books(topic, postgres_audit_positions(topic->books, name, &rows));
     size_t row = 0;
     for (int32_t i = 0; code == EXIT_CODE_DONE && (size_t)i < topic->count; i++) {
+        struct topic_partition *partition = &topic->partitions[i];
         int64_t next_offset = 0;
+        partition->witness = -1;
         while (row < pg_row_count(rows) && pg_int4(PG_CELL(rows, row, 0)) < i)
             row++;
-        if (row < pg_row_count(rows) && pg_int4(PG_CELL(rows, row, 0)) == i)
+        if (row < pg_row_count(rows) && pg_int4(PG_CELL(rows, row, 0)) == i) {
             next_offset = pg_int8(PG_CELL(rows, row, 1));
+            partition->witness = pg_int8(PG_CELL(rows, row, 2));
+            partition->witness_ms = pg_int8(PG_CELL(rows, row, 3));
+        }
         code = judge_position(topic, i, next_offset);
     }
     pg_rows_free(rows);
@@ -483,6 +490,13 @@ static void judge_answered(struct topic_audit *topic, const struct command_item 
         find_command(topic, AUDIT_RESULT_MISSING, item);
 }
 
+static void note_witness(struct topic_partition *partition,
+                         const struct command_item *item)
+{
+    if (item->offset == partition->witness && item->timestamp_ms == partition->witness_ms)
+        partition->witness_seen = true;
+}
+
 static int take_command(struct topic_audit *topic, const struct record *record)
 {
     struct command_item *item = &topic->run.commands[topic->run_count];
@@ -496,16 +510,21 @@ static int take_command(struct topic_audit *topic, const struct record *record)
     if (record->intake.has_key)
         memcpy(item->key, record->intake.command.key, sizeof item->key);
     judge_answered(topic, item);
+    note_witness(&topic->partitions[item->partition], item);
     audit_bits_put(&topic->partitions[item->partition].own, item->offset, true);
     return ++topic->run_count == RUN_MAX ? judge_commands(topic) : EXIT_CODE_DONE;
 }
 
-static void judge_unclaimed(struct topic_audit *topic, int32_t index)
+static void judge_leftovers(struct topic_audit *topic, int32_t index)
 {
     const struct audit_bits *answered = &topic->partitions[index].answered;
     int64_t offset = answered->first - 1;
     while ((offset = audit_bits_find(answered, offset + 1)) >= 0)
         audit_report_place(report_of(topic), AUDIT_RESULT_WITHOUT_RECORD, index, offset);
+    const struct topic_partition *partition = &topic->partitions[index];
+    if (audit_bits_covers(answered, partition->witness) && !partition->witness_seen)
+        audit_report_place(report_of(topic), AUDIT_WITNESS_DIFFERS, index,
+                           partition->witness);
 }
 
 static int read_commands_of(struct topic_audit *topic, int32_t index)
@@ -527,7 +546,7 @@ static int read_commands_of(struct topic_audit *topic, int32_t index)
     if (code == EXIT_CODE_DONE)
         code = judge_commands(topic);
     if (code == EXIT_CODE_DONE)
-        judge_unclaimed(topic, index);
+        judge_leftovers(topic, index);
     return code;
 }
 

@@ -173,17 +173,18 @@ DAMAGES = {
         {"chain_broken": 2, "running_balance": None, "last_balance": None, "result_differs": 1}),
     "a version of an entry": (
         f"UPDATE transfer SET debit_version = debit_version + 1 WHERE payment_id = {_PAYMENT}",
-        {"chain_broken": 1, "version_gap": 1, "version_twice": 1, "running_balance": ...}),
+        {"chain_broken": 1, "version_gap": 1, "version_twice": 1, "running_balance": ...,
+         "out_of_order": ...}),
     "a version far away": (
         f"UPDATE transfer SET credit_version = 9223372036854775807 WHERE payment_id = {_PAYMENT}",
-        {"chain_broken": 1, "version_gap": 2, "last_balance": 1}),
+        {"chain_broken": 1, "version_gap": 2, "last_balance": 1, "out_of_order": ...}),
     "the other account debited": (
         "UPDATE transfer SET debit_account_id ="
         " (SELECT account_id FROM account WHERE name = 'w-acct-7')"
         f" WHERE payment_id = {_PAYMENT}",
         {"balance_not_sum": 2, "version_not_count": 2, "chain_broken": 2, "version_gap": None,
          "version_twice": 1, "running_balance": ..., "last_balance": ..., "fingerprint_differs": 1,
-         "result_differs": 1}),
+         "result_differs": 1, "out_of_order": ...}),
     "an account of another currency debited": (
         "UPDATE transfer SET credit_account_id ="
         " (SELECT account_id FROM account WHERE name = 'yen')"
@@ -253,7 +254,7 @@ DAMAGES = {
         f" ON p.payment_id = r.refunds WHERE r.payment_id = {_REFUND}"
         " AND t.payment_id = r.payment_id",
         {"refund_before_payment": 1, "chain_broken": 1, "version_gap": ...,
-         "version_twice": 1, "running_balance": ..., "last_balance": ...}),
+         "version_twice": 1, "running_balance": ..., "last_balance": ..., "out_of_order": ...}),
     "refunds above their payment": (
         "UPDATE transfer SET amount_minor = 1 WHERE payment_id ="
         f" (SELECT refunds FROM transfer WHERE amount_minor > 1 AND payment_id = {_REFUND})",
@@ -382,13 +383,17 @@ DAMAGES = {
         {"offset_not_below_next": 1}),
     # stream_position, and the schema itself
     "a position set back": (
-        "UPDATE stream_position SET next_offset = 1 WHERE partition = 0",
+        "UPDATE stream_position SET next_offset = 1, last_offset = 0 WHERE partition = 0",
         {"offset_not_below_next": None}),
     "a position that is gone": (
         "DELETE FROM stream_position WHERE partition = 1", {"offset_not_below_next": None}),
     "a position that is none": (
         "ALTER TABLE stream_position DROP CONSTRAINT stream_position_not_negative;"
         "UPDATE stream_position SET epoch = -1 WHERE partition = 1",
+        {"guard_missing": 1, "position_invalid": 1}),
+    "half of a last record": (
+        "ALTER TABLE stream_position DROP CONSTRAINT stream_position_witness;"
+        "UPDATE stream_position SET last_timestamp_ms = NULL WHERE partition = 1",
         {"guard_missing": 1, "position_invalid": 1}),
     "a trigger switched off": (
         "ALTER TABLE transfer DISABLE TRIGGER transfer_refunds_within_payment",
@@ -520,8 +525,14 @@ TOPIC_DAMAGES = {
         "UPDATE inbox SET result = result || '\\x20'::bytea WHERE key = 'yen'",
         {"result_differs": 1, "result_bytes": 1, "account_unopened": 1}),
     "a position set back": (
-        "UPDATE stream_position SET next_offset = next_offset - 1 WHERE partition = 0",
+        "UPDATE stream_position SET next_offset = next_offset - 1, last_offset = NULL,"
+        " last_timestamp_ms = NULL WHERE partition = 0",
         {"committed_above_next": 1, "offset_not_below_next": ...}),
+    "the time of the last record": (
+        "UPDATE stream_position SET last_timestamp_ms = last_timestamp_ms + 1"
+        " WHERE partition = 0", {"witness_differs": 1}),
+    "another last record": (
+        "UPDATE stream_position SET last_offset = 0", {"witness_differs": 2}),
     "a position set forward": (
         "UPDATE stream_position SET next_offset = next_offset + 1000",
         {"log_ends_below_next": 2}),
@@ -744,6 +755,16 @@ AUDITOR_RIGHTS = ("GRANT USAGE ON SCHEMA postonce TO ROLE",
 def test_the_readme_names_these_rights():
     readme = " ".join((TOP / "README.md").read_text().split())
     assert all(statement in readme for statement in AUDITOR_RIGHTS)
+
+
+def test_no_guard_is_forgotten(books):
+    """A constraint that a later migration makes is one that audit has to look for, too."""
+    source = (TOP / "consumer" / "postgres_audit_passes.c").read_text()
+    guards = books.query("SELECT conrelid::regclass::text AS relation, conname AS name"
+                         " FROM pg_constraint WHERE connamespace = 'postonce'::regnamespace"
+                         " AND conrelid <> 'postonce.schema_version'::regclass")
+    for guard in guards:
+        assert f"('{guard['relation'].removeprefix('postonce.')}', '{guard['name']}')" in source
 
 
 def test_every_finding_has_a_damage():
