@@ -92,7 +92,8 @@ static int audit_all(const struct verb_call *call, struct postgres_audit *audit,
 static int audit_with(const struct verb_call *call, struct pg *pg)
 {
     static struct postgres_audit audit; /* its statement is too large for a stack */
-    struct audit_report report = {
+    static struct audit_report report;
+    report = (struct audit_report){
         .json = arguments_has(call->arguments, "json"),
         .limit = arguments_number(call->arguments, "limit", LIMIT_DEFAULT)};
     struct topic_audit *topic = NULL;
