@@ -15,6 +15,7 @@ from harness.generated import generate
 from harness.postgres import connect, with_database
 from harness.product import TOP, Load, binary, clean_environment, options_of
 from harness.topics import Record
+from harness.wait import wait_until
 from harness.workload import Workload
 
 
@@ -643,6 +644,31 @@ def test_a_result_for_no_record(deploy):
     findings, *_ = audited = audit(deployment, "--topic")
     expect(audited, {"result_without_record": 1})
     assert (findings[0]["partition"], findings[0]["offset"]) == (0, 7)
+
+
+def test_what_an_open_transaction_hides_is_waited_for(deploy):
+    """Results that are committed may still be hidden behind somebody else's transaction."""
+    deployment = deploy()
+    decided(deployment)
+    producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap,
+                         "transactional.id": f"{deployment.group}-other"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(deployment.results, b"junk", b"junk", 0)
+    assert producer.flush(30) == 0
+    deployment.send([record("b", open_account("b"), 0)])
+    deployment.consume_to_end()
+    with subprocess.Popen([binary("postonce"), "audit", "--topic",
+                           *options_of(deployment.settings)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, env=clean_environment()) as process:
+        wait_until(lambda: process.poll() is not None or deployment.query(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'postonce audit' AND state = 'idle in transaction'"
+            " AND query LIKE '%%ORDER BY p.partition'"
+            " AND state_change < now() - interval '2 s'"), 30, "the audit waits for results")
+        producer.abort_transaction(30)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, output + errors
 
 
 def test_results_that_were_never_sent(deploy):
