@@ -140,12 +140,19 @@ static const struct verb verbs[] = {
     {.name = "audit",
      .synopsis = "[--topic [--never-rewound]] [--limit N] [--json]",
      .summary = "prove the books",
-     .help = "Reads the whole database in one snapshot, beside consumers at work, and "
-             "proves\n"
-             "that every balance, entry, transfer, refund, command and stored result "
-             "follows\n"
-             "from the others. Prints one line for each finding and ends with 1 if there "
-             "are any.",
+     .help =
+         "Reads the whole database in one snapshot, beside consumers at work, and "
+         "proves\n"
+         "that every balance, entry, transfer, refund, command and stored result "
+         "follows\n"
+         "from the others. One line for each finding, and exit code 1 if there are "
+         "any.\n\n"
+         "--topic claims, of every record below the group's committed offset: it has "
+         "one\n"
+         "outcome; with a valid key it has a visible result; every visible result of it\n"
+         "carries the stored bytes. After a rewind there are more results than one for "
+         "a\n"
+         "record; with --never-rewound that is a finding.",
      .options = audit_options,
      .run = verb_audit},
     {.name = "rewind",
