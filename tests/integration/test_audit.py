@@ -14,7 +14,7 @@ from harness.commands import open_account, record, transfer
 from harness.generated import generate
 from harness.postgres import connect, with_database
 from harness.product import TOP, Load, binary, clean_environment, options_of
-from harness.topics import Record
+from harness.topics import Record, end_offsets
 from harness.wait import wait_until
 from harness.workload import Workload
 
@@ -636,6 +636,9 @@ def test_a_result_for_no_record(deploy):
     sent = record("b", open_account("b"), 0)
     producer.produce(deployment.commands, sent.value, sent.key, 0, headers=sent.headers)
     producer.commit_transaction(30)
+    # The end is written after the commit was answered.
+    wait_until(lambda: end_offsets(deployment.kafka, deployment.commands)[0] == 8,
+               what="the end of the transaction in the log")
     deployment.send([record("c", open_account("c"), 0)])
     deployment.consume_to_end()
     clean(deployment, "--topic", "--never-rewound")
