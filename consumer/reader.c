@@ -41,6 +41,7 @@ struct lane {
     int64_t target;   /* the end that the log had when we saw it first */
     bool checks;      /* the witness has to be read before anything else is believed */
     struct witness witness;
+    enum halt_reason suspected; /* by the last claim; see is_confirmed() */
 };
 
 struct reader {
@@ -269,17 +270,29 @@ static int64_t first_to_read(const struct lane *lane)
 }
 
 struct plan {
-    size_t to_attach, to_commit;
+    size_t to_attach, to_commit, to_confirm;
 };
+
+/* What Kafka said before our claim may be older than what another owner, a zombie
+ * perhaps, posted until then. So it takes a second claim that finds the same. */
+static bool is_confirmed(struct lane *lane, const struct resume *resume)
+{
+    bool again = lane->suspected == resume->reason;
+    lane->suspected = resume->reason;
+    return again;
+}
 
 static struct plan plan_resume(struct reader *reader, size_t count)
 {
-    struct plan plan = {0, 0};
+    struct plan plan = {0, 0, 0};
     for (size_t i = 0; i < count; i++) {
         struct lane *lane = lane_of(reader, reader->partitions[i]);
         struct resume resume = position_resume(&reader->marks[i]);
-        if (resume.kind == RESUME_HALT) {
+        bool confirmed = is_confirmed(lane, &resume);
+        if (resume.kind == RESUME_HALT && confirmed)
             halt_lane(reader, lane, resume.reason, resume.offset);
+        if (resume.kind == RESUME_HALT) {
+            plan.to_confirm += !confirmed;
             continue;
         }
         if (resume.kind == RESUME_COMMIT_FIRST)
@@ -330,7 +343,8 @@ static bool claim(struct reader *reader, size_t count)
     if (step != STEP_GO_ON || FAILPOINT(CLAIM_DONE))
         return false;
     struct plan plan = plan_resume(reader, count);
-    return commit_first(reader, plan.to_commit) && attach(reader, plan.to_attach);
+    return commit_first(reader, plan.to_commit) && attach(reader, plan.to_attach) &&
+           plan.to_confirm == 0;
 }
 
 static void claim_if_due(struct reader *reader)

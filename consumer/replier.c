@@ -103,10 +103,16 @@ static enum port_status try_publish(struct replier *replier, struct batch *const
     return status == PORT_OK && FAILPOINT(PUBLISH_DONE) ? PORT_IN_DOUBT : status;
 }
 
+/* What is not published ends the lap: a later batch that went out with its offsets would
+ * leave these answers behind for ever. */
 static void publish(struct replier *replier, struct batch *const *batches, size_t count)
 {
-    if (count > 0 && !is_stale(replier) && become_ready(replier))
+    if (count == 0)
+        return;
+    if (!is_stale(replier) && become_ready(replier))
         conclude(replier, try_publish(replier, batches, count));
+    else
+        pipeline_end_lap(replier->stage->pipeline, replier->lap, "nothing was published");
     drop_all(replier, batches, count);
 }
 

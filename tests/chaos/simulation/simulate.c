@@ -1,0 +1,130 @@
+/* simulate.c: histories, one for each seed: the real worker code of up to three processes
+ * over a simulated Kafka and a simulated Postgres, in one thread (tests/chaos/README.md).
+ *
+ *     simulate [--from S] [--seeds N] [--step N] [--singles | --pairs] [--unfenced]
+ *              [--trace]
+ *
+ * Prints the seed of each history that went wrong, and ends with 1 if there is any. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "base/parse.h"
+#include "tests/chaos/simulation/history.h"
+
+static enum mode mode;
+static uint64_t current_seed;
+static uint64_t points_hit[FAILPOINT_COUNT], points_fired[FAILPOINT_COUNT];
+
+static void on_abort(int number)
+{
+    char text[64];
+    int size = snprintf(text, sizeof text, "aborted in seed %llu\n",
+                        (unsigned long long)current_seed);
+    (void)number;
+    (void)!write(STDERR_FILENO, text, (size_t)size);
+}
+
+struct options {
+    uint64_t from, seeds, step;
+};
+
+static _Noreturn void usage(const char *argument)
+{
+    fprintf(stderr, "simulate: %s: unknown, or without its number\n", argument);
+    exit(2);
+}
+
+static uint64_t number(const char *text)
+{
+    int64_t value;
+    if (!parse_int64(text, strlen(text), &value))
+        usage(text);
+    return (uint64_t)value;
+}
+
+static struct options read_options(int count, char **arguments)
+{
+    struct options options = {.from = mode == MODE_CHANCE, .step = 1};
+    for (int i = 1; i < count; i++) {
+        bool has_value = i + 1 < count;
+        if (strcmp(arguments[i], "--from") == 0 && has_value)
+            options.from = number(arguments[++i]);
+        else if (strcmp(arguments[i], "--seeds") == 0 && has_value)
+            options.seeds = number(arguments[++i]);
+        else if (strcmp(arguments[i], "--step") == 0 && has_value)
+            options.step = number(arguments[++i]);
+        else if (strcmp(arguments[i], "--singles") == 0)
+            mode = MODE_SINGLES;
+        else if (strcmp(arguments[i], "--pairs") == 0)
+            mode = MODE_PAIRS;
+        else if (strcmp(arguments[i], "--trace") == 0)
+            world.tracing = true;
+        else if (strcmp(arguments[i], "--unfenced") == 0)
+            world.unfenced = true;
+        else
+            usage(arguments[i]);
+    }
+    if (options.seeds == 0)
+        options.seeds = mode == MODE_CHANCE    ? 1000
+                        : mode == MODE_SINGLES ? 4 * HISTORY_PLANS
+                                               : HISTORY_PLANS * HISTORY_PLANS;
+    return options;
+}
+
+static void print_events(uint64_t turns)
+{
+    static const char *const texts[EVENT_COUNT] = {
+#define X(name, text) [EVENT_##name] = (text),
+        EVENTS(X)
+#undef X
+    };
+    for (size_t i = 0; i < EVENT_COUNT; i++)
+        printf("%12llu  %s\n", (unsigned long long)events[i], texts[i]);
+    printf("%12llu  turns of a fiber\n", (unsigned long long)turns);
+}
+
+static void note_points(void)
+{
+    for (size_t i = 0; i < FAILPOINT_COUNT; i++) {
+        points_hit[i] += world.hits[i];
+        points_fired[i] += world.fired[i];
+    }
+}
+
+static void print_points(void)
+{
+    size_t hit = 0, fired = 0;
+    for (size_t i = 0; i < FAILPOINT_COUNT; i++) {
+        hit += points_hit[i] > 0;
+        fired += points_fired[i] > 0;
+        if (mode != MODE_CHANCE && points_fired[i] == 0)
+            printf("%12llu  times %s was passed, and never acted\n",
+                   (unsigned long long)points_hit[i], failpoint_label((enum failpoint)i));
+    }
+    printf("%12zu  failpoints of %d were passed, %zu acted\n", hit, FAILPOINT_COUNT,
+           fired);
+}
+
+int main(int count, char **arguments)
+{
+    struct options options = read_options(count, arguments);
+    uint64_t failed = 0, turns = 0;
+    struct sigaction action = {.sa_handler = on_abort};
+    MUST(sigaction(SIGABRT, &action, NULL) == 0);
+    world.books = calloc(1, sizeof *world.books);
+    for (uint64_t i = 0; i < options.seeds; i++) {
+        current_seed = options.from + i * options.step;
+        failed += !history(mode, current_seed);
+        turns += fiber_turns();
+        note_points();
+    }
+    print_events(turns);
+    print_points();
+    printf("%llu passed, %llu failed\n", (unsigned long long)(options.seeds - failed),
+           (unsigned long long)failed);
+    return failed > 0;
+}
