@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "consumer/failpoint.h"
+#include "consumer/metrics.h"
 #include "consumer/postgres_session.h"
 #include "consumer/postgres_sqlstate.h"
 
@@ -124,6 +125,7 @@ static enum port_status lost(struct pg *pg, const char *why)
     pg_set_fault(pg, "the connection to PostgreSQL is lost%s: %s",
                  in_doubt ? " without an answer to COMMIT" : "", why);
     pg_disconnect(pg);
+    metrics_side(METRICS_SIDE_POSTGRES, false);
     return in_doubt ? PORT_IN_DOUBT : PORT_RETRY;
 }
 
@@ -347,10 +349,8 @@ static enum port_status prepare_session(struct pg *pg)
     return pg_wait(pg);
 }
 
-enum port_status pg_connect(struct pg *pg)
+static enum port_status connect_anew(struct pg *pg)
 {
-    if (pg->connection != NULL && PQstatus(pg->connection) == CONNECTION_OK)
-        return PORT_OK;
     pg_disconnect(pg);
     if (FAILPOINT(CONNECT_BEGUN))
         return PORT_RETRY;
@@ -372,6 +372,28 @@ enum port_status pg_connect(struct pg *pg)
     if (status != PORT_OK)
         pg_disconnect(pg);
     return status == PORT_REFUSED ? PORT_FATAL : status;
+}
+
+enum port_status pg_connect(struct pg *pg)
+{
+    if (pg->connection != NULL && PQstatus(pg->connection) == CONNECTION_OK)
+        return PORT_OK;
+    enum port_status status = connect_anew(pg);
+    metrics_side(METRICS_SIDE_POSTGRES, status == PORT_OK);
+    return status;
+}
+
+bool pg_probe(struct pg *pg)
+{
+    if (pg->connection == NULL)
+        return pg_connect(pg) == PORT_OK;
+    if (PQconsumeInput(pg->connection) == 1 &&
+        PQstatus(pg->connection) == CONNECTION_OK) {
+        metrics_side(METRICS_SIDE_POSTGRES, true);
+        return true;
+    }
+    (void)lost(pg, "while it was idle");
+    return false;
 }
 
 /* --- sending --- */

@@ -37,6 +37,8 @@ __attribute__((warn_unused_result)) enum port_status pg_connect(struct pg *pg);
 void pg_disconnect(struct pg *pg);
 bool pg_is_connected(const struct pg *pg);
 /* How many connections there have been: what was prepared in an earlier one is gone. */
+/* Whether the server is there: connects, or looks at the connection that there is. */
+bool pg_probe(struct pg *pg);
 uint64_t pg_connection_number(const struct pg *pg);
 
 struct pg_statement {

@@ -9,12 +9,14 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "consumer/core/decide.h"
 #include "consumer/core/next_step.h"
 #include "consumer/failpoint.h"
 #include "consumer/jitter.h"
+#include "consumer/metrics.h"
 #include "consumer/posting_memory.h"
 #include "consumer/stages.h"
 #include "schema/result.h"
@@ -26,6 +28,7 @@ struct poster {
     struct store *store;
     struct posting *posting;
     uint64_t faults; /* in a row, for the log */
+    int64_t begun_at_us;
 };
 
 static bool is_stale(const struct poster *poster, const struct batch *batch)
@@ -249,6 +252,7 @@ static enum step post_run(struct poster *poster, struct batch *batch,
     if (status != PORT_OK) {
         batch->results_used = results_mark;
         log_fault(poster, batch, run->first, status);
+        metrics_posting_failed(status);
     }
     return next_step(progress_of(poster->posting), status,
                      pipeline_is_closing(poster->stage->pipeline));
@@ -350,6 +354,7 @@ static bool post_batch(struct poster *poster, struct batch *batch)
 static void hand_over(struct poster *poster, struct batch *batch)
 {
     struct pipeline *pipeline = poster->stage->pipeline;
+    metrics_posted(batch, clock_monotonic_us() - poster->begun_at_us);
     end_lap_if(poster, batch, FAILPOINT(HAND_OVER_BEGUN));
     pipeline_hand_over(pipeline, batch);
     if (FAILPOINT(HAND_OVER_DONE))
@@ -363,6 +368,7 @@ void poster_run(const struct stage *stage)
                             .posting = posting_new(stage->settings->batch_records)};
     struct batch *batch;
     while ((batch = pipeline_take(stage->pipeline, stage->poster)) != NULL) {
+        poster.begun_at_us = clock_monotonic_us();
         end_lap_if(&poster, batch, FAILPOINT(BATCH_TAKEN));
         if (!is_stale(&poster, batch) && post_batch(&poster, batch))
             hand_over(&poster, batch);

@@ -15,6 +15,7 @@
 #include "consumer/core/next_step.h"
 #include "consumer/failpoint.h"
 #include "consumer/jitter.h"
+#include "consumer/metrics.h"
 #include "consumer/stages.h"
 
 enum {
@@ -27,7 +28,8 @@ enum {
     HOLD_MS =
         2000, /* shorter hiccups are waited for: resuming after a pause costs up to 1 s */
     NO_TIMESTAMP = -2, /* no record has this one */
-    DRAIN_MS = 5000,   /* to finish what is in hand before partitions are given back */
+    LOOK_EVERY_MS = 1000,
+    DRAIN_MS = 5000, /* to finish what is in hand before partitions are given back */
 };
 
 enum lane_state { LANE_UNCLAIMED, LANE_ATTACHED, LANE_HALTED };
@@ -56,7 +58,7 @@ struct reader {
     bool paused;
     size_t halts_seen;
     bool anything_halted;
-    int64_t look_at_ms;  /* for partitions that are not read any more */
+    int64_t look_at_ms;  /* look_around() */
     struct marks *marks; /* scratch of a claim, [LANES_MAX] like those below */
     struct claim *claims;
     int32_t *partitions;
@@ -119,6 +121,7 @@ static void halt_lane(struct reader *reader, struct lane *lane, enum halt_reason
               LOG_T("reason", position_halt_name(reason)),
               LOG_I("partition", lane->partition), LOG_I("offset", offset));
     lane->state = LANE_HALTED;
+    metrics_halted(lane->partition, reason, offset);
     reader->anything_halted = true;
     end_lap_if(reader, FAILPOINT(HALT_DONE));
 }
@@ -144,6 +147,12 @@ static int compare_lanes(const void *left, const void *right)
     return (a->partition > b->partition) - (a->partition < b->partition);
 }
 
+static void add_lane(struct reader *reader, int32_t partition)
+{
+    reader->lanes[reader->lane_count++] = (struct lane){.partition = partition};
+    metrics_own(partition);
+}
+
 static void follow_owned(struct reader *reader)
 {
     size_t owned =
@@ -151,8 +160,7 @@ static void follow_owned(struct reader *reader)
     size_t known = reader->lane_count;
     for (size_t i = 0; i < owned; i++)
         if (lane_of(reader, reader->partitions[i]) == NULL)
-            reader->lanes[reader->lane_count++] =
-                (struct lane){.partition = reader->partitions[i]};
+            add_lane(reader, reader->partitions[i]);
     qsort(reader->lanes, reader->lane_count, sizeof *reader->lanes, compare_lanes);
     log_event(LOG_INFO, "assigned", "the group gave us partitions",
               LOG_I("partitions", owned), LOG_I("new", reader->lane_count - known));
@@ -177,10 +185,12 @@ static void forget_lanes(struct reader *reader)
     size_t kept = 0;
     for (size_t i = 0; i < reader->lane_count; i++) {
         struct lane lane = reader->lanes[i];
-        if (is_owned(reader->partitions, owned, lane.partition))
+        if (is_owned(reader->partitions, owned, lane.partition)) {
             reader->lanes[kept++] = lane;
-        else
-            pipeline_forget_halt(reader->stage->pipeline, lane.partition);
+            continue;
+        }
+        pipeline_forget_halt(reader->stage->pipeline, lane.partition);
+        metrics_disown(lane.partition);
     }
     reader->lane_count = kept;
     reader->halts_seen = 0;
@@ -260,6 +270,7 @@ static void take_claim(struct lane *lane, const struct claim *claim,
         lane->target = marks->log_end;
     lane->has_target = true;
     lane->reached = resume->offset >= lane->target;
+    metrics_resume(lane->partition, resume->offset, marks->log_end);
 }
 
 /* A witness below the position is only looked at. */
@@ -274,7 +285,8 @@ struct plan {
 };
 
 /* What Kafka said before our claim may be older than what another owner, a zombie
- * perhaps, posted until then. So it takes a second claim that finds the same. */
+ * perhaps, posted until then. So it takes a second claim that finds the same. Until then
+ * nothing is attached: with the eager protocol that is done for all at once. */
 static bool is_confirmed(struct lane *lane, const struct resume *resume)
 {
     bool again = lane->suspected == resume->reason;
@@ -340,11 +352,13 @@ static bool claim(struct reader *reader, size_t count)
     enum step step = next_step(PROGRESS_CLAIMING, ask_everybody(reader, count), false);
     if (step == STEP_END)
         pipeline_fail(reader->stage->pipeline, EXIT_CODE_INTERNAL);
+    if (step != STEP_GO_ON)
+        metrics_retry(METRICS_CLAIM);
     if (step != STEP_GO_ON || FAILPOINT(CLAIM_DONE))
         return false;
     struct plan plan = plan_resume(reader, count);
-    return commit_first(reader, plan.to_commit) && attach(reader, plan.to_attach) &&
-           plan.to_confirm == 0;
+    return plan.to_confirm == 0 && commit_first(reader, plan.to_commit) &&
+           attach(reader, plan.to_attach);
 }
 
 static void claim_if_due(struct reader *reader)
@@ -420,6 +434,7 @@ static void take_record(struct reader *reader, struct record *record)
     record->follows = lane->position;
     record->epoch = lane->epoch;
     lane->position = record->offset + 1;
+    metrics_read(lane->partition, record->offset, record->timestamp_ms);
     lane->reached = lane->reached || lane->position >= lane->target;
     end_lap_if(reader, FAILPOINT(RECORD_TAKEN));
     put_or_hold(reader, record);
@@ -453,6 +468,7 @@ static void reach_end(struct reader *reader, const struct record *record)
         !check_witness(reader, lane, record->offset, NO_TIMESTAMP))
         return;
     lane->reached = lane->reached || record->offset >= lane->target;
+    metrics_end(lane->partition, record->offset);
 }
 
 static void out_of_range(struct reader *reader, const struct record *record)
@@ -525,6 +541,26 @@ static void poll_once(struct reader *reader)
     serve(reader, event, &record);
 }
 
+/* --- what the admin endpoint shows --- */
+
+/* Who is idle hears of nothing: looks after the other sides now and then. */
+static void look_around(struct reader *reader)
+{
+    const struct worker_settings *settings = reader->stage->settings;
+    metrics_beat();
+    if (clock_monotonic_ms() < reader->look_at_ms)
+        return;
+    reader->look_at_ms = clock_monotonic_ms() + LOOK_EVERY_MS;
+    for (size_t i = 0; i < reader->lane_count; i++)
+        if (reader->lanes[i].state == LANE_ATTACHED)
+            metrics_log_end(reader->lanes[i].partition,
+                            source_log_end(settings->source, reader->lanes[i].partition));
+    if (!metrics_is_up(METRICS_SIDE_KAFKA))
+        (void)source_probe(settings->source);
+    if (pipeline_is_idle(reader->stage->pipeline))
+        (void)store_probe(settings->reader_store);
+}
+
 /* --- the end --- */
 
 static bool is_at_end(const struct reader *reader)
@@ -584,6 +620,7 @@ enum exit_code reader_run(const struct stage *stage)
             start_over(&reader);
         follow_halts(&reader);
         claim_if_due(&reader);
+        look_around(&reader);
         poll_once(&reader);
     }
     follow_halts(&reader);

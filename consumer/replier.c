@@ -5,6 +5,7 @@
 #include "consumer/core/next_step.h"
 #include "consumer/failpoint.h"
 #include "consumer/jitter.h"
+#include "consumer/metrics.h"
 #include "consumer/stages.h"
 
 enum {
@@ -80,6 +81,7 @@ static bool conclude(struct replier *replier, enum port_status status)
     enum step step = next_step(PROGRESS_ANSWERING, status, pipeline_is_closing(pipeline));
     if (step == STEP_GO_ON)
         return true;
+    metrics_retry(METRICS_KAFKA_TRANSACTION);
     end_with(replier, step);
     if (step == STEP_SETTLE)
         become_ready(replier);
@@ -103,6 +105,15 @@ static enum port_status try_publish(struct replier *replier, struct batch *const
     return status == PORT_OK && FAILPOINT(PUBLISH_DONE) ? PORT_IN_DOUBT : status;
 }
 
+static void publish_now(struct replier *replier, struct batch *const *batches,
+                        size_t count)
+{
+    if (!conclude(replier, try_publish(replier, batches, count)))
+        return;
+    for (size_t i = 0; i < count; i++)
+        metrics_answered(batches[i]);
+}
+
 /* What is not published ends the lap: a later batch that went out with its offsets would
  * leave these answers behind for ever. */
 static void publish(struct replier *replier, struct batch *const *batches, size_t count)
@@ -110,7 +121,7 @@ static void publish(struct replier *replier, struct batch *const *batches, size_
     if (count == 0)
         return;
     if (!is_stale(replier) && become_ready(replier))
-        conclude(replier, try_publish(replier, batches, count));
+        publish_now(replier, batches, count);
     else
         pipeline_end_lap(replier->stage->pipeline, replier->lap, "nothing was published");
     drop_all(replier, batches, count);

@@ -64,6 +64,11 @@ void source_halt(struct source *source, int32_t partition);
 /* Stops and resumes the delivery of records; events still come. Attaching resumes. */
 void source_pause(struct source *source, bool paused);
 
+/* Behind the last record of a partition, as far as is known without asking; -1: not. */
+int64_t source_log_end(struct source *source, int32_t partition);
+/* Asks Kafka whether it is there; bounded, a second or so. For when it was away. */
+bool source_probe(struct source *source);
+
 /* Leaves the group; nothing but source_close may follow. NULL is fine. */
 void source_leave(struct source *source);
 /* Frees everything. May hang inside librdkafka 2.0 when a topic has been deleted. */

@@ -13,8 +13,9 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "consumer/kafka_record.h"
+#include "consumer/metrics.h"
 
-enum { MARKS_TIMEOUT_MS = 4000 };
+enum { MARKS_TIMEOUT_MS = 4000, PROBE_TIMEOUT_MS = 1000 };
 
 enum pending { PENDING_NONE, PENDING_ASSIGNED, PENDING_REVOKED, PENDING_LOST };
 
@@ -222,6 +223,8 @@ static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opa
 {
     struct source *source = opaque;
     source->gone = source->gone || is_gone((rd_kafka_resp_err_t)code);
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        metrics_side(METRICS_SIDE_KAFKA, false);
     kafka_conf_log_error(handle, code, reason, opaque);
 }
 
@@ -373,6 +376,7 @@ static enum port_status committed_of(struct source *source,
         marks[i].has_committed = list->elems[i].offset >= 0;
         marks[i].committed = marks[i].has_committed ? list->elems[i].offset : 0;
     }
+    metrics_side(METRICS_SIDE_KAFKA, err == RD_KAFKA_RESP_ERR_NO_ERROR);
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return PORT_OK;
     static uint64_t seen;
@@ -474,6 +478,25 @@ void source_halt(struct source *source, int32_t partition)
 void source_pause(struct source *source, bool paused)
 {
     set_paused(source, source->attached, paused);
+}
+
+int64_t source_log_end(struct source *source, int32_t partition)
+{
+    int64_t low, high;
+    rd_kafka_resp_err_t err = rd_kafka_get_watermark_offsets(
+        source->handle, source->topic, partition, &low, &high);
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 ? high : -1;
+}
+
+bool source_probe(struct source *source)
+{
+    const struct rd_kafka_metadata *metadata;
+    bool up = rd_kafka_metadata(source->handle, 0, NULL, &metadata, PROBE_TIMEOUT_MS) ==
+              RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (up)
+        rd_kafka_metadata_destroy(metadata);
+    metrics_side(METRICS_SIDE_KAFKA, up);
+    return up;
 }
 
 void source_leave(struct source *source)

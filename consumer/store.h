@@ -36,6 +36,9 @@ enum store_schema {
 __attribute__((warn_unused_result)) enum port_status
 store_check(struct store *store, enum store_schema *schema, int *found, int *wanted);
 
+/* Whether the server is there: looks at the connection, or makes one. For idle times. */
+bool store_probe(struct store *store);
+
 /* A claim of one partition: raises the epoch of its stream_position row (inserted with
  * next_offset = log_start if there is none) and fences everybody who claimed it before.
  */

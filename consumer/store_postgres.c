@@ -52,6 +52,11 @@ enum port_status store_check(struct store *store, enum store_schema *schema, int
     return postgres_schema_check(store->pg, schema, found, wanted);
 }
 
+bool store_probe(struct store *store)
+{
+    return pg_probe(store->pg);
+}
+
 /* --- the claim --- */
 
 static struct claim *claim_of(struct claim *claims, size_t count, int32_t partition)

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "base/stop.h"
+#include "consumer/admin.h"
 #include "consumer/failpoint.h"
 #include "consumer/jitter.h"
 #include "consumer/kafka_inspect.h"
@@ -200,17 +201,13 @@ static void log_start(const struct config_values *values)
               LOG_T("dead_letters", values->topic_dead_letters));
 }
 
-int verb_consume(const struct verb_call *call)
+static enum exit_code consume(const struct verb_call *call)
 {
-    const struct config_values *values = config_values(call->config);
     struct ports ports = {0};
-    stop_install();
-    watchdog_start();
-    log_start(values);
     enum exit_code code = check_kafka(call);
     if (code != EXIT_CODE_DONE || stop_requested())
-        return (int)code;
-    open_stores(&ports, values);
+        return code;
+    open_stores(&ports, config_values(call->config));
     code = wait_for_schema(call, ports.reader_store);
     if (code == EXIT_CODE_DONE && !stop_requested())
         code = run_worker(call, &ports);
@@ -222,5 +219,19 @@ int verb_consume(const struct verb_call *call)
     watchdog_arm_last(FREE_DEADLINE_S, (int)code);
     source_close(ports.source);
     watchdog_disarm();
+    return code;
+}
+
+int verb_consume(const struct verb_call *call)
+{
+    struct admin *admin;
+    char error[ADMIN_ERROR_MAX];
+    stop_install();
+    watchdog_start();
+    log_start(config_values(call->config));
+    if (!admin_open(&admin, call->config, error))
+        return verb_fail(call, EXIT_CODE_USAGE, "%s", error);
+    enum exit_code code = consume(call);
+    admin_close(admin);
     return (int)code;
 }

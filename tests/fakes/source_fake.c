@@ -228,6 +228,19 @@ enum source_event source_poll(struct source *source, int timeout_ms,
     return event;
 }
 
+int64_t source_log_end(struct source *source, int32_t partition)
+{
+    (void)source;
+    (void)partition;
+    return -1;
+}
+
+bool source_probe(struct source *source)
+{
+    (void)source;
+    return true;
+}
+
 /* --- reading --- */
 
 static enum port_status answer_marks(struct world *world, const int32_t *partitions,

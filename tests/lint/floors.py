@@ -28,7 +28,7 @@ LIBRARIES = {
     "microhttpd.h": ("consumer/admin.c", "tests/*"),
     "openssl/": ("schema/digest.c", "tests/*"),
 }
-GENERATED = {"version.h": ("consumer/main.c", "producer/postonce_send.c",
+GENERATED = {"version.h": ("consumer/main.c", "consumer/admin.c", "producer/postonce_send.c",
                            "producer/postonce_producer.c")}
 # The seam: what asks a port does not know its adapter. Only these may: they put the two
 # together, or are adapters themselves.

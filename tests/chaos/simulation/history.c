@@ -114,6 +114,7 @@ static void draw_poison(void)
 static void draw_shape(void)
 {
     world.process_count = 1 + chance_below(SIM_SLOTS);
+    world.eager = chance_per_mille(500);
     world.posters = 1 + chance_below(SIM_POSTERS);
     world.batch_records = 1 + chance_below(SIM_BATCH);
 }

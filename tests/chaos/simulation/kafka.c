@@ -1,6 +1,6 @@
 /* kafka.c: the group and transaction coordinators of a world; see world.h. The group is
  * cooperative: a partition is asked back first, and given on with the next generation
- * after it was yielded, or its owner expelled. */
+ * after it was yielded, or its owner expelled. Or it is eager: all are asked back. */
 #include "tests/chaos/simulation/world.h"
 
 #include <string.h>
@@ -79,6 +79,10 @@ static void rebalance_if_wanted(void)
     size_t first = chance_below(count);
     for (size_t i = 0; i < count; i++)
         alive[i]->target = 0;
+    if (world.eager && owned_by_all() != 0) {
+        fiber_wake(KAFKA_CHANGED); /* everybody gives back first */
+        return;
+    }
     for (unsigned i = 0; i < SIM_PARTITIONS; i++)
         alive[(first + i) % count]->target |= 1U << i;
     for (size_t i = 0; i < count; i++)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "consumer/metrics.h"
 #include "tests/chaos/simulation/heap.h"
 #include "tests/chaos/simulation/world.h"
 
@@ -210,6 +211,8 @@ enum port_status source_marks(struct source *source, const int32_t *partitions,
 enum port_status source_attach(struct source *source,
                                const struct attachment *attachments, size_t count)
 {
+    if (world.eager) /* an assignment replaces the one before */
+        memset(source->attached, 0, sizeof source->attached);
     for (size_t i = 0; i < count; i++) {
         int32_t partition = attachments[i].partition;
         if ((source->member->owned & (1U << partition)) == 0 ||
@@ -237,6 +240,19 @@ void source_halt(struct source *source, int32_t partition)
 void source_pause(struct source *source, bool paused)
 {
     source->paused = paused;
+}
+
+int64_t source_log_end(struct source *source, int32_t partition)
+{
+    (void)source;
+    return kafka->logs[partition].end;
+}
+
+bool source_probe(struct source *source)
+{
+    (void)source;
+    metrics_side(METRICS_SIDE_KAFKA, kafka->up);
+    return kafka->up;
 }
 
 void source_leave(struct source *source)

@@ -47,6 +47,11 @@ const char *store_fault(const struct store *store)
     return "";
 }
 
+bool store_probe(struct store *store)
+{
+    return store->connection != NULL && !postgres_is_broken(store->connection);
+}
+
 static enum port_status call(struct store *store, struct request *request)
 {
     enum port_status status = postgres_call(store->connection, request);

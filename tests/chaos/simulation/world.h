@@ -182,6 +182,7 @@ struct world {
     struct process processes[SIM_SLOTS];
     size_t process_count, posters, batch_records;
     bool until_end;
+    bool eager; /* a rebalance takes everything from everybody */
     bool breaks;     /* the second part is a halt, not a rewind */
     bool supervised; /* what ends is started again */
     struct trouble trouble;
