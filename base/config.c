@@ -102,6 +102,16 @@ const char *config_warning(const struct config *config, size_t index)
     return index < config->warning_count ? config->warnings[index] : NULL;
 }
 
+/* What somebody wrote is repeated in messages: it must not break the line, nor be obeyed
+ * by a terminal. */
+static void hide_controls(char *text)
+{
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+    }
+}
+
 __attribute__((format(printf, 2, 3))) static bool fail(struct config *config,
                                                        const char *format, ...)
 {
@@ -109,6 +119,7 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct config *config,
     va_start(list, format);
     vsnprintf(config->error, sizeof(config->error), format, list);
     va_end(list);
+    hide_controls(config->error);
     return false;
 }
 
@@ -283,6 +294,7 @@ static void warn_unknown(struct config *config, const char *variable)
              wanted, nearest.found != NULL ? "; did you mean " : "",
              nearest.found != NULL ? nearest.found : "",
              nearest.found != NULL ? "?" : "");
+    hide_controls(text);
     config->warnings[config->warning_count++] = copy_text(text);
 }
 

@@ -26,6 +26,14 @@ static void put_json(FILE *out, const char *text)
     fwrite(escaped.bytes, 1, escaped.size, out);
 }
 
+/* JSON knows no number that begins with zeros; a setting may be written so. */
+static const char *skip_zeros(const char *digits)
+{
+    while (digits[0] == '0' && digits[1] != '\0')
+        digits++;
+    return digits;
+}
+
 static void print_json(const struct config_shown *shown, const char *value, FILE *out)
 {
     fputs(shown->is_first ? "{\n  " : ",\n  ", out);
@@ -34,7 +42,7 @@ static void print_json(const struct config_shown *shown, const char *value, FILE
     if (!shown->is_number)
         put_json(out, value);
     else
-        fputs(value[0] != '\0' ? value : "null", out);
+        fputs(value[0] != '\0' ? skip_zeros(value) : "null", out);
     fputs(", \"origin\": ", out);
     put_json(out, shown->origin);
     fputs("}", out);

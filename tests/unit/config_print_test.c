@@ -165,6 +165,12 @@ static void test_print(void)
                          "\"-X kafka.ssl.certificate.pem\"}\n}\n");
     check_lacks(json, "SECRET");
     free(json);
+
+    test_case("zeros before a number are not JSON's");
+    CHECK(config_set_argument(config, "posters=0007") && config_finish(config));
+    json = printed(config, true);
+    check_contains(json, "\"posters\": {\"value\": 7, ");
+    free(json);
     config_free(config);
 }
 
