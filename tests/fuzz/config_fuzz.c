@@ -154,6 +154,20 @@ static bool read_parts(struct config *config, const struct parts *parts)
     return finish(config);
 }
 
+/* Of one setting, by the simplest rule: the last -X counts, else the last variable. The
+ * file is not asked: who reads it is what is tested. */
+static void check_precedence(const struct config *config, const struct parts *parts)
+{
+    static const char *const beginnings[] = {"group=", "POSTONCE_GROUP="};
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = parts->count; j > 1; j--)
+            if (begins_with(parts->texts[j - 1], beginnings[i])) {
+                const char *value = parts->texts[j - 1] + strlen(beginnings[i]);
+                REQUIRE(strcmp(config_values(config)->group, value) == 0);
+                return;
+            }
+}
+
 static void check_warnings(const struct config *config)
 {
     const char *warning;
@@ -352,6 +366,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     bool done = read_parts(config, &parts);
     check_warnings(config);
     if (done) {
+        check_precedence(config, &parts);
         json_t *read = print_json(config);
         check_text(config, read);
         check_secrets(config, read);

@@ -80,6 +80,8 @@ static int64_t choose_balance(struct choices *choices)
 
 static int64_t choose_minimum(struct choices *choices)
 {
+    if (choose_rarely(choices)) /* no command sets it, but a database can hold it */
+        return INT64_MIN + choose_amount(choices);
     return choose(choices, 2) == 0 ? 0 : -choose_amount(choices);
 }
 

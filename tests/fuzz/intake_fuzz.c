@@ -95,6 +95,8 @@ static void check_intake(const struct intake *intake)
         REQUIRE(intake->detail[i] >= 0x20 && intake->detail[i] <= 0x7e);
     REQUIRE(intake->code == CODE_NONE || code_outcome(intake->code) == OUTCOME_MALFORMED);
     REQUIRE(intake->has_key == command_is_name(command->key, strlen(command->key), 255));
+    REQUIRE(intake->has_client ==
+            command_is_name(command->client, strlen(command->client), 64));
     if (intake->code != CODE_NONE)
         return;
     REQUIRE(intake->has_key && intake->has_client && command->currency != NULL);

@@ -4,6 +4,16 @@
 
 #include <string.h>
 
+/* A limit that is just met or just missed is nothing new to libFuzzer, unless there is a
+ * branch of its own for it: then an input that gets there is kept. */
+#define NOTE(condition)        \
+    do {                       \
+        if (condition)         \
+            ledger_noted += 1; \
+    } while (0)
+
+unsigned ledger_noted;
+
 /* --- finding ------------------------------------------------------------------------ */
 
 struct ledger_account *ledger_account(struct ledger *ledger, const char *name)
@@ -82,12 +92,25 @@ static enum code open_account(struct ledger *ledger, const struct command *comma
     return CODE_NONE;
 }
 
+static void note_limits(const struct ledger_account *from, fuzz_wide debited,
+                        fuzz_wide credited)
+{
+    NOTE(from->has_minimum && debited == from->minimum_minor);
+    NOTE(from->has_minimum && debited == (fuzz_wide)from->minimum_minor - 1);
+    NOTE(from->has_minimum && debited < INT64_MIN);
+    NOTE(!from->has_minimum && debited == INT64_MIN);
+    NOTE(!from->has_minimum && debited == (fuzz_wide)INT64_MIN - 1);
+    NOTE(credited == INT64_MAX);
+    NOTE(credited == (fuzz_wide)INT64_MAX + 1);
+}
+
 static enum code move(struct ledger *ledger, const struct record *record,
                       struct ledger_account *from, struct ledger_account *to)
 {
     const struct command *command = &record->intake.command;
     fuzz_wide debited = from->balance_minor - command->amount_minor;
     fuzz_wide credited = to->balance_minor + command->amount_minor;
+    note_limits(from, debited, credited);
     if (from->has_minimum && debited < from->minimum_minor)
         return CODE_INSUFFICIENT_FUNDS;
     if (!fits(debited) || !fits(credited))
@@ -133,12 +156,15 @@ static enum code refund(struct ledger *ledger, const struct record *record)
         return CODE_PAYMENT_NOT_REFUNDABLE;
     if (ledger->accounts[payment->debited].currency != command->currency)
         return CODE_CURRENCY_MISMATCH;
-    if (payment->refunded_minor + command->amount_minor > payment->amount_minor)
+    fuzz_wide refunded_minor = payment->refunded_minor + command->amount_minor;
+    NOTE(refunded_minor == payment->amount_minor);
+    NOTE(refunded_minor == payment->amount_minor + 1);
+    if (refunded_minor > payment->amount_minor)
         return CODE_REFUND_EXCEEDS_PAYMENT;
     enum code code = move(ledger, record, &ledger->accounts[payment->credited],
                           &ledger->accounts[payment->debited]);
     if (code == CODE_NONE)
-        payment->refunded_minor += command->amount_minor;
+        payment->refunded_minor = refunded_minor;
     return code;
 }
 
@@ -191,6 +217,21 @@ static struct verdict halt(struct ledger *ledger, const struct record *record)
     return (struct verdict){.kind = VERDICT_HALT};
 }
 
+static void note_place(const struct ledger *ledger, const struct record *record,
+                       const struct ledger_row *row)
+{
+    int64_t next_offset = ledger->next_offset[record->partition];
+    bool is_valid = record->intake.code == CODE_NONE;
+    NOTE(is_valid && row == NULL && record->offset + 1 == next_offset);
+    NOTE(is_valid && row == NULL && record->offset == next_offset);
+    NOTE(is_valid && row != NULL && record->offset < next_offset);
+    NOTE(!is_valid && record->offset + 1 == next_offset);
+    NOTE(!is_valid && record->offset == next_offset);
+    NOTE(!is_valid && row != NULL && record->offset < next_offset);
+    NOTE(record->poisoned && record->offset < next_offset);
+    NOTE(record->poisoned && row != NULL);
+}
+
 struct verdict ledger_decide(struct ledger *ledger, const struct record *record)
 {
     const struct command *command = &record->intake.command;
@@ -199,6 +240,7 @@ struct verdict ledger_decide(struct ledger *ledger, const struct record *record)
     bool is_below = record->offset < ledger->next_offset[record->partition];
     if (ledger->halted[record->partition])
         return (struct verdict){.kind = VERDICT_SKIP};
+    note_place(ledger, record, row);
     if (letter != NULL)
         return (struct verdict){VERDICT_LETTER, code_outcome(letter->code), letter->code,
                                 0};

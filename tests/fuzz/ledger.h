@@ -71,6 +71,9 @@ struct verdict {
     fuzz_wide balance_minor; /* of the account or the debited account; 0 unless applied */
 };
 
+/* How often a limit was met; of no use but to be counted. */
+extern unsigned ledger_noted;
+
 /* Decides the record, and changes the books by it. */
 struct verdict ledger_decide(struct ledger *ledger, const struct record *record);
 struct ledger_account *ledger_account(struct ledger *ledger, const char *name);

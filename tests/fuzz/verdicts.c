@@ -142,8 +142,10 @@ static void tell(const struct intake *intake)
     put_text(&json, "idempotency_key", command->key);
     if (command->operation != OPERATION_NONE)
         put_text(&json, "operation", operation_name(command->operation));
-    if (intake->has_client)
-        put_text(&json, "client", command->client);
+    if (intake->has_client) {
+        put_name(&json, "client");
+        text_put_json(&json, command->client, strlen(command->client));
+    }
     if (intake->code == CODE_NONE)
         put_command(&json, command);
     text_put_string(&json, "}\n");
