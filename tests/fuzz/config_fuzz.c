@@ -14,7 +14,7 @@
 #include "base/config_mask.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { PARTS_MAX = 12, TEXT_SIZE = 64, LARGE = 1024 * 1024 };
+enum { PARTS_MAX = 6, TEXT_SIZE = 64, LARGE = 1024 * 1024 };
 
 static const char mask[] = "***";
 static int memory_file = -1;
