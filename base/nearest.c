@@ -58,7 +58,12 @@ struct nearest nearest_to(const char *wanted)
 
 void nearest_consider(struct nearest *nearest, const char *candidate)
 {
-    if (strlen(candidate) > NAME_SIZE_MAX || strlen(nearest->wanted) > NAME_SIZE_MAX)
+    size_t wanted_size = strlen(nearest->wanted), size = strlen(candidate);
+    if (size > NAME_SIZE_MAX || wanted_size > NAME_SIZE_MAX)
+        return;
+    /* Letters that one of them lacks are all to be inserted. */
+    if (size + nearest->distance <= wanted_size ||
+        wanted_size + nearest->distance <= size)
         return;
     size_t distance = edit_distance(nearest->wanted, candidate);
     if (distance < nearest->distance) {
