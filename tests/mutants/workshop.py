@@ -10,9 +10,9 @@ import subprocess
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD_SECONDS = 900
 
-# The copies lie inside the repository: without a ceiling `git apply` would find it, take the
-# paths for its own, and silently change nothing.
-_GIT = {**os.environ, "GIT_CEILING_DIRECTORIES": str(TOP / "build" / "mutants")}
+# The copies lie inside the repository: without a ceiling git would find it from there, apply
+# nothing, and list nothing to the lints.
+_CEILING = {"GIT_CEILING_DIRECTORIES": str(TOP / "build" / "mutants")}
 
 _VARIANTS = {
     "gcc": ("gcc", "-DCMAKE_BUILD_TYPE=Release"),
@@ -41,6 +41,7 @@ class Ended:
 
 def run(words, seconds, cwd, env=None):
     """Runs to the end or the time-out; nothing that it started outlives it."""
+    env = {**(os.environ if env is None else env), **_CEILING}
     process = subprocess.Popen([str(word) for word in words], cwd=cwd, env=env, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, errors="replace",
@@ -119,10 +120,9 @@ class Workshop:
         """Undoes the mutant before and makes this one."""
         self.undo()
         self._changed = mutant.files
-        done = subprocess.run(["git", "apply", mutant.path], cwd=self.tree, env=_GIT,
-                              capture_output=True, text=True)
-        if done.returncode != 0:
-            raise DoesNotApply("the patch does not apply any more: " + done.stderr.strip())
+        ended = run(["git", "apply", mutant.path], 60, self.tree)
+        if ended.code != 0:
+            raise DoesNotApply("the patch does not apply any more: " + ended.said.strip())
         if all((TOP / path).is_file() and
                (TOP / path).read_bytes() == (self.tree / path).read_bytes()
                for path in mutant.files):
