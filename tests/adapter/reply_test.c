@@ -126,9 +126,10 @@ static void set(struct config *config, const char *name, const char *text)
     CHECK(config_set_argument(config, setting));
 }
 
-static struct config *configuration(void)
+static struct config *configuration(const char *session_timeout_ms)
 {
     struct config *config = config_new();
+    set(config, "kafka.session.timeout.ms", session_timeout_ms);
     set(config, "kafka.bootstrap.servers", getenv("TEST_KAFKA"));
     set(config, "topics.commands", names[0]);
     set(config, "topics.results", names[1]);
@@ -154,7 +155,7 @@ static struct member join(void)
 {
     char error[KAFKA_ERROR_MAX] = "";
     static const char answer[] = "answer";
-    struct member member = {.config = configuration(), .batch = batch_new(1)};
+    struct member member = {.config = configuration("10000"), .batch = batch_new(1)};
     member.source = source_kafka_open(member.config, error);
     CHECK(member.source != NULL);
     member.reply = reply_kafka_open(member.config, member.source, error);
@@ -224,22 +225,32 @@ static void test_all_or_nothing(void)
 }
 
 /* Out of the group there is no generation, and the broker takes the offsets of such a
- * "member" unchecked: whoever owns the partition now would be overruled. */
+ * "member" unchecked: whoever owns the partition now would be overruled. A session that
+ * is shorter than any broker allows is never let in. */
 static void test_not_a_member(void)
 {
+    char error[KAFKA_ERROR_MAX] = "";
+    bool stale = false;
+    struct next_offset next = {0, 1};
     name_topics();
     make_topics();
     send_command();
     struct member member = join();
-    bool stale = false;
-    struct next_offset next = {0, 1};
-    test_case("who has left the group publishes nothing and commits nothing");
-    source_leave(member.source);
+    struct config *config = configuration("1");
+    struct source *outside = source_kafka_open(config, error);
+    CHECK(outside != NULL);
+    reply_close(member.reply);
+    member.reply = reply_kafka_open(member.config, outside, error);
+    CHECK(reply_recover(member.reply) == PORT_OK);
+    test_case("who is no member of the group publishes nothing and commits nothing");
     CHECK(publish(&member, stale) != PORT_OK);
     CHECK(reply_recover(member.reply) == PORT_OK);
     CHECK(reply_commit(member.reply, &next, 1, is_what_it_says, &stale) != PORT_OK);
     check_seen(0, false);
     leave(&member);
+    source_leave(outside);
+    source_close(outside);
+    config_free(config);
 }
 
 int main(void)
