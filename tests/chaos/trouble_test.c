@@ -225,6 +225,22 @@ static void deleted_records(void)
     world_free(world);
 }
 
+/* Not before it is read, as above, but while it is. */
+static void deleted_while_read(void)
+{
+    struct world *world = new_world("records are deleted while the partition is read");
+    world->deletion = (struct deletion){.at = 30, .partition = 1};
+    CHECK_INT(run_once(world, plain), EXIT_CODE_HALTED);
+    CHECK(!world->overdue);
+    CHECK(world->group.committed[1] < world->logs[1].log_start);
+    check_others_at_end(world, 1);
+    check_sound(world);
+    world->logs[1].log_start = 0;
+    check_end(world, plain);
+    check_same(world, reference);
+    world_free(world);
+}
+
 /* --- a database that was put back --- */
 
 static void check_answered_from(struct world *world, const int64_t *from)
@@ -317,6 +333,23 @@ static void late_publish(unsigned number, struct run_setup setup)
     world_free(world);
 }
 
+/* Decided before the partitions were lost, published after they have come back: in
+ * between their new owner has answered all of it, and nobody must do so again. Batches
+ * have room for everything: a reader that is held up would notice later. */
+static void held_over_a_loss(struct run_setup setup)
+{
+    struct world *world = new_world("a Kafka transaction begun before a loss");
+    world_add_fault(
+        world, (struct fault){
+                   .call = CALL_PUBLISH, .first = 1, .status = PORT_OK, .held = true});
+    world->event =
+        (struct group_event){.event = SOURCE_LOST, .delivered = 20, .awaits_fault = true};
+    check_end(world, setup);
+    CHECK_INT(world->event.event, SOURCE_NOTHING);
+    check_same(world, reference);
+    world_free(world);
+}
+
 static void two_of_one_name(void)
 {
     struct world *world = new_world("fenced by another of our name");
@@ -343,6 +376,7 @@ int main(void)
     truncated_log();
     replaced_topic();
     deleted_records();
+    deleted_while_read();
     restored_database(plain);
     restored_database(two);
     empty_database();
@@ -355,6 +389,8 @@ int main(void)
         late_publish(number, plain);
         late_publish(number, two);
     }
+    held_over_a_loss((struct run_setup){.posters = 1, .batch_records = 64});
+    held_over_a_loss((struct run_setup){.posters = 2, .batch_records = 64});
     world_free(reference);
     return test_end();
 }

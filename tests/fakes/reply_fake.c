@@ -7,7 +7,7 @@
 #include "base/must.h"
 #include "tests/fakes/world.h"
 
-enum { STALL_MS = 300 };
+enum { STALL_MS = 300, HOLD_MS = 5000 };
 
 struct reply {
     struct world *world;
@@ -113,6 +113,47 @@ static void publish_all(struct world *world, struct batch *const *batches, size_
     world_changed(world);
 }
 
+/* --- another member --- */
+
+static void answer_as_heir(struct world *world, const struct logged *logged)
+{
+    const struct record *record = &logged->decoded;
+    const struct letter_row *letter =
+        books_letter(world->books, record->partition, logged->offset);
+    const struct inbox_row *row = books_inbox(world->books, record->intake.command.key);
+    struct record answered = *record;
+    struct answer answer = {.outcome = OUTCOME_NONE, .replayed = true};
+    answered.origin = &answered; /* only looked at */
+    answered.offset = logged->offset;
+    if (letter != NULL) {
+        answer.outcome = letter->outcome;
+        answer.code = letter->code;
+        answer.result = letter->has_result ? letter->result : NULL;
+        answer.result_size = letter->result_size;
+    } else if (row != NULL) {
+        answer.outcome = row->outcome;
+        answer.code = row->code;
+        answer.result = row->result;
+        answer.result_size = row->result_size;
+    }
+    publish_record(world, &answered, &answer);
+}
+
+void world_answer_as_heir(struct world *world, int32_t partition)
+{
+    const struct position_row *row = books_position(world->books, partition);
+    int64_t committed = world->group.committed[partition];
+    const struct partition_log *log = &world->logs[partition];
+    if (!world->group.has_committed[partition] || row == NULL ||
+        row->next_offset <= committed)
+        return;
+    for (size_t i = 0; i < log->count; i++)
+        if (log->records[i].offset >= committed &&
+            log->records[i].offset < row->next_offset)
+            answer_as_heir(world, &log->records[i]);
+    world_commit_offset(world, &(struct next_offset){partition, row->next_offset}, false);
+}
+
 /* --- the Kafka transaction --- */
 
 struct transaction {
@@ -162,10 +203,12 @@ static enum port_status transact(struct reply *reply,
     MUST(reply->ready);
     world_lock(world);
     const struct fault *fault = world_call(world, transaction->call);
+    if (fault != NULL && fault->held)
+        world_wait_beyond(world, &world->assigned_count, 1, HOLD_MS);
     uint64_t generation = source_fake_generation(reply->source);
     world_unlock(world);
     enum port_status status = fault == NULL ? PORT_OK : fault->status;
-    if (fault == NULL || fault->applied || fault->stalled) {
+    if (fault == NULL || fault->applied || fault->stalled || fault->held) {
         if (transaction->is_stale(transaction->context))
             status = PORT_RETRY;
         else {

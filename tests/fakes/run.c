@@ -4,13 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LIVES_MAX = 8, POSTERS_MAX = 4 };
+#include "base/clock.h"
+
+/* A life takes part of a second; one that gets nowhere must not last for ever. */
+enum { LIVES_MAX = 8, POSTERS_MAX = 4, LIFE_MS = 30000 };
 
 static _Thread_local struct world *running;
+static _Thread_local int64_t deadline_ms;
 
 static bool stop_requested(void)
 {
-    return world_should_stop(running);
+    running->overdue = running->overdue || clock_monotonic_ms() > deadline_ms;
+    return running->overdue || world_should_stop(running);
 }
 
 enum exit_code run_once(struct world *world, struct run_setup setup)
@@ -28,6 +33,7 @@ enum exit_code run_once(struct world *world, struct run_setup setup)
                                        .until_end = true,
                                        .stop_requested = stop_requested};
     running = world;
+    deadline_ms = clock_monotonic_ms() + LIFE_MS;
     enum exit_code code = worker_run(&settings);
     for (size_t i = 0; i < setup.posters; i++)
         store_close(posters[i]);
@@ -47,6 +53,8 @@ bool run_to_end(struct world *world, struct run_setup setup,
         enum exit_code code = run_once(world, setup);
         if (code == EXIT_CODE_DONE && world_is_at_end(world))
             return true;
+        if (world->overdue)
+            return DIFFERS(difference, "the worker gets nowhere for %d ms", LIFE_MS);
         if (code == EXIT_CODE_DONE)
             world->early_ends++;
         else if (code != EXIT_CODE_INTERNAL && code != EXIT_CODE_USAGE)

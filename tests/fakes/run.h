@@ -13,7 +13,8 @@ struct run_setup {
     size_t posters, batch_records;
 };
 
-/* One life of the worker, until the end. */
+/* One life of the worker, until the end; one that goes nowhere is stopped, and the world
+ * is overdue. */
 enum exit_code run_once(struct world *world, struct run_setup setup);
 /* Lives until the end: the worker is started again when it ends before, which counts as
  * an early end if it does so with 0. True: it ended with 0 at the end; else

@@ -67,21 +67,36 @@ static enum source_event assign(struct source *source)
     for (int i = 0; i < WORLD_PARTITIONS; i++)
         source->lanes[i].owned = true;
     source->generation = ++source->world->group.generation;
+    source->world->assigned_count++;
+    world_changed(source->world);
     source->pending = SOURCE_NOTHING;
     return SOURCE_ASSIGNED;
 }
 
-/* Lost partitions have a new owner already, which claimed them. */
+/* Lost partitions have a new owner already, which claimed them and answered what was
+ * decided and not answered. */
 static void ask_back(struct source *source, const struct group_event *event)
 {
     struct world *world = source->world;
-    for (int32_t i = 0; i < WORLD_PARTITIONS; i++)
+    for (int32_t i = 0; i < WORLD_PARTITIONS; i++) {
         source->lanes[i].asked_back = !event->only_one || event->partition == i;
+        if (event->event == SOURCE_LOST && source->lanes[i].asked_back)
+            world_answer_as_heir(world, i);
+    }
     source->pending = event->event;
     if (event->event == SOURCE_LOST)
         for (size_t i = 0; i < world->books->position_count; i++)
             world->books->positions[i].epoch++;
     world->event.event = SOURCE_NOTHING;
+}
+
+static void ask_back_if_due(struct source *source)
+{
+    const struct world *world = source->world;
+    const struct group_event *event = &world->event;
+    if (event->event != SOURCE_NOTHING && world->delivered >= event->delivered &&
+        (!event->awaits_fault || world->fired > 0))
+        ask_back(source, event);
 }
 
 size_t source_owned(const struct source *source, int32_t *partitions, size_t capacity)
@@ -158,6 +173,18 @@ static const struct logged *next_record(const struct partition_log *log, int64_t
     return NULL;
 }
 
+/* What lies between the position and the last record is gone. */
+static void delete_unread(struct source *source)
+{
+    struct deletion *deletion = &source->world->deletion;
+    struct partition_log *log = &source->world->logs[deletion->partition];
+    if (deletion->at == 0 || source->world->delivered < deletion->at)
+        return;
+    log->log_start = log->records[log->count - 1].offset;
+    MUST(source->lanes[deletion->partition].position < log->log_start);
+    deletion->at = 0;
+}
+
 static enum source_event deliver(struct source *source, const struct logged *logged,
                                  struct record *record)
 {
@@ -166,9 +193,8 @@ static enum source_event deliver(struct source *source, const struct logged *log
     source->lanes[record->partition].position = logged->offset + 1;
     world->origins_out++;
     world_count_delivered(world);
-    if (world->event.event != SOURCE_NOTHING &&
-        world->delivered >= world->event.delivered)
-        ask_back(source, &world->event);
+    delete_unread(source);
+    ask_back_if_due(source);
     return SOURCE_RECORD;
 }
 
@@ -209,6 +235,8 @@ static enum source_event next_event(struct source *source, struct record *record
 {
     if (source->pending == SOURCE_ASSIGNED)
         return assign(source);
+    if (source->pending == SOURCE_NOTHING && source->world->event.awaits_fault)
+        ask_back_if_due(source);
     if (source->pending != SOURCE_NOTHING)
         return source->pending;
     return source->paused ? SOURCE_NOTHING : serve_lanes(source, record);

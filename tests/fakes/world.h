@@ -108,13 +108,23 @@ struct fault {
     bool applied; /* what was asked is done all the same; only the answer is wrong */
     bool stolen;  /* before it, somebody else claims every partition */
     bool stalled; /* publish: between the last question and the effect, a lap passes */
+    bool held;    /* publish: asks its last question when the group has assigned anew */
 };
 
-/* At `delivered` records the group asks back all partitions, or only one. */
+/* At `delivered` records the group asks back all partitions, or only one; if it awaits a
+ * fault, not before one has fired. */
 struct group_event {
     enum source_event event; /* SOURCE_REVOKED or SOURCE_LOST; NOTHING: none */
     unsigned delivered;
     bool only_one;
+    int32_t partition;
+    bool awaits_fault;
+};
+
+/* At `at` delivered records, all of this partition that was not delivered is deleted, but
+ * for the last record: as by the topic's retention. */
+struct deletion {
+    unsigned at; /* 0: not */
     int32_t partition;
 };
 
@@ -140,16 +150,19 @@ struct world {
     unsigned fired;
     struct group_event event;
     struct setback setback;
+    struct deletion deletion;
     char poison[WORLD_POISON_MAX][COMMAND_KEY_MAX + 1]; /* keys the database refuses */
     size_t poison_count;
     bool poison_in_letters;   /* … even as a dead letter */
     unsigned attached_count;  /* successful source_attach calls */
+    unsigned assigned_count;  /* assignments that the source told of */
     unsigned published_count; /* transactions that became visible */
     unsigned delivered;
     unsigned stop_at_delivered; /* world_should_stop() from then on; 0: never */
 
     unsigned origins_out; /* delivered and not yet released */
     unsigned early_ends;  /* lives that ended with 0 before the end; see run.h */
+    bool overdue;         /* a life was ended because it did not get anywhere */
     unsigned violations;
     char violation[WORLD_VIOLATION_MAX];
 };
@@ -193,6 +206,10 @@ void world_wait_beyond(struct world *world, const unsigned *counter, unsigned va
  * which is how a start is fixed, also a smaller one when the database was put back. */
 void world_commit_offset(struct world *world, const struct next_offset *next,
                          bool only_offsets);
+
+/* Another member answers what is decided of the partition and not answered, and commits;
+ * under the mutex. */
+void world_answer_as_heir(struct world *world, int32_t partition);
 
 /* checks.c; all under the mutex. */
 void check_committed(struct world *world, int32_t partition);
