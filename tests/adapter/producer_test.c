@@ -21,7 +21,7 @@
 #include "tests/unit/test.h"
 
 enum { PARTITIONS = 7, DEADLINE_MS = 30000, SENT_MAX = 20000, THREADS = 4 };
-enum { API_PRODUCE = 0 };
+enum { API_PRODUCE = 0, API_INIT_PRODUCER_ID = 22 };
 
 #define TOPIC "payment-commands"
 #define RESULTS "payment-results"
@@ -207,6 +207,24 @@ static void test_refused(void)
     wait_reports(producer, 2);
     check_delivered(1, "k-1");
     CHECK_INT(postonce_close(producer, DEADLINE_MS), POSTONCE_OK);
+    cluster_close(&cluster);
+}
+
+/* Without idempotence nobody would ask for a producer id, and the refusal of one would
+ * be no obstacle. */
+static void test_idempotent(void)
+{
+    struct cluster cluster = cluster_open();
+    test_case("nothing is sent but under a producer id, which tells retries apart");
+    rd_kafka_mock_push_request_errors(cluster.mock, API_INIT_PRODUCER_ID, 1,
+                                      RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
+    struct postonce_producer *producer = producer_open(&cluster, NULL, NULL);
+    if (send_json(producer, 0, "k-0", "s") == POSTONCE_OK) {
+        wait_reports(producer, 1);
+        CHECK_INT(reports[0].error, POSTONCE_NOT_DELIVERED);
+    }
+    CHECK_INT(reports[0].offset, report_count > 0 ? -1 : 0);
+    (void)postonce_close(producer, DEADLINE_MS);
     cluster_close(&cluster);
 }
 
@@ -468,6 +486,7 @@ static int test_all(void)
     CHECK(log_configure("error", "text"));
     test_delivery();
     test_refused();
+    test_idempotent();
     test_too_large();
     test_queue_full();
     test_close_over_commands();

@@ -22,7 +22,7 @@ static struct pg *admin;
 
 /* --- the database as the tests see it --- */
 
-__attribute__((format(printf, 1, 2))) static void run_sql(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static inline void run_sql(const char *format, ...)
 {
     char sql[SQL_MAX];
     va_list list;
@@ -38,7 +38,7 @@ __attribute__((format(printf, 1, 2))) static void run_sql(const char *format, ..
 }
 
 /* The SQLSTATE with which the server refuses; "" if it does not. */
-static const char *refusal_of(const char *sql)
+static inline const char *refusal_of(const char *sql)
 {
     enum port_status status = pg_connect(admin);
     if (status == PORT_OK)
@@ -47,7 +47,7 @@ static const char *refusal_of(const char *sql)
 }
 
 /* One int8. */
-static int64_t number(const char *sql)
+static inline int64_t number(const char *sql)
 {
     const struct pg_statement statement = {.sql = sql};
     MUST(pg_connect(admin) == PORT_OK);
@@ -60,14 +60,14 @@ static int64_t number(const char *sql)
     return pg_int8(PG_CELL(pg_answer(admin, &statement), 0, 0));
 }
 
-static void check_count(const char *condition, int64_t want)
+static inline void check_count(const char *condition, int64_t want)
 {
     char sql[SQL_MAX];
     snprintf(sql, sizeof sql, "SELECT count(*) FROM postonce.%s", condition);
     CHECK_INT(number(sql), want);
 }
 
-static void fresh_schema(void)
+static inline void fresh_schema(void)
 {
     struct migrate_report report;
     struct pg *pg = pg_open(&(struct pg_settings){
@@ -89,7 +89,7 @@ struct consumer {
     int64_t offset; /* of the next record */
 };
 
-static struct consumer *consumer_new(const char *postgres, int32_t partition)
+static inline struct consumer *consumer_new(const char *postgres, int32_t partition)
 {
     struct consumer *consumer = calloc(1, sizeof *consumer);
     MUST(consumer != NULL);
@@ -100,14 +100,14 @@ static struct consumer *consumer_new(const char *postgres, int32_t partition)
     return consumer;
 }
 
-static void consumer_free(struct consumer *consumer)
+static inline void consumer_free(struct consumer *consumer)
 {
     store_close(consumer->store);
     posting_free(consumer->posting);
     free(consumer);
 }
 
-static struct consumer *claimed_consumer(int32_t partition)
+static inline struct consumer *claimed_consumer(int32_t partition)
 {
     struct consumer *consumer = consumer_new(server, partition);
     CHECK(store_claim(consumer->store, &consumer->claim, 1) == PORT_OK);
@@ -115,7 +115,7 @@ static struct consumer *claimed_consumer(int32_t partition)
     return consumer;
 }
 
-static void begin_posting(struct consumer *consumer)
+static inline void begin_posting(struct consumer *consumer)
 {
     struct posting *posting = consumer->posting;
     posting->records = consumer->records;
@@ -128,7 +128,7 @@ static void begin_posting(struct consumer *consumer)
 }
 
 /* The next record of the posting, with a key; the caller fills in the command. */
-static struct command *add_record(struct consumer *consumer, const char *key)
+static inline struct command *add_record(struct consumer *consumer, const char *key)
 {
     struct posting *posting = consumer->posting;
     struct record *record = &consumer->records[posting->count++];
@@ -143,19 +143,21 @@ static struct command *add_record(struct consumer *consumer, const char *key)
     snprintf(command->client, sizeof command->client, "c");
     command->currency = currency_find("USD", 3);
     memset(record->fingerprint, key[0], sizeof record->fingerprint);
-    snprintf((char *)record->payment_id.bytes, UUID_SIZE, "%s", key);
+    snprintf((char *)record->payment_id.bytes, UUID_SIZE, "%.*s", UUID_SIZE - 1, key);
     return command;
 }
 
-static void add_opening(struct consumer *consumer, const char *key, const char *account)
+static inline void add_opening(struct consumer *consumer, const char *key,
+                               const char *account)
 {
     struct command *command = add_record(consumer, key);
     command->operation = OPERATION_OPEN_ACCOUNT;
     snprintf(command->account, sizeof command->account, "%s", account);
 }
 
-static void add_transfer(struct consumer *consumer, const char *key, const char *source,
-                         const char *destination, int64_t amount_minor)
+static inline void add_transfer(struct consumer *consumer, const char *key,
+                                const char *source, const char *destination,
+                                int64_t amount_minor)
 {
     struct command *command = add_record(consumer, key);
     command->operation = OPERATION_TRANSFER;
@@ -164,8 +166,8 @@ static void add_transfer(struct consumer *consumer, const char *key, const char 
     snprintf(command->destination, sizeof command->destination, "%s", destination);
 }
 
-static void add_refund(struct consumer *consumer, const char *key, const char *payment,
-                       int64_t amount_minor)
+static inline void add_refund(struct consumer *consumer, const char *key,
+                              const char *payment, int64_t amount_minor)
 {
     struct command *command = add_record(consumer, key);
     command->operation = OPERATION_REFUND;
@@ -173,8 +175,8 @@ static void add_refund(struct consumer *consumer, const char *key, const char *p
     snprintf((char *)command->refunded_payment_id.bytes, UUID_SIZE, "%s", payment);
 }
 
-static void answer(struct consumer *consumer, size_t index, enum outcome outcome,
-                   enum code code)
+static inline void answer(struct consumer *consumer, size_t index, enum outcome outcome,
+                          enum code code)
 {
     struct posting *posting = consumer->posting;
     posting->decisions[index] =
@@ -187,7 +189,7 @@ static void answer(struct consumer *consumer, size_t index, enum outcome outcome
     posting->result_sizes[index] = strlen(consumer->results[index]);
 }
 
-static size_t slot_of(const struct posting *posting, const char *name)
+static inline size_t slot_of(const struct posting *posting, const char *name)
 {
     for (size_t i = 0; i < posting->account_count; i++)
         if (strcmp(posting->accounts[i].name, name) == 0)
@@ -195,7 +197,8 @@ static size_t slot_of(const struct posting *posting, const char *name)
     must_fail("the account is among the facts", __FILE__, __LINE__);
 }
 
-static void apply_opening(struct consumer *consumer, size_t index, size_t *ids_used)
+static inline void apply_opening(struct consumer *consumer, size_t index,
+                                 size_t *ids_used)
 {
     struct posting *posting = consumer->posting;
     const struct command *command = &consumer->records[index].intake.command;
@@ -207,8 +210,8 @@ static void apply_opening(struct consumer *consumer, size_t index, size_t *ids_u
     answer(consumer, index, OUTCOME_APPLIED, CODE_NONE);
 }
 
-static void apply_movement(struct consumer *consumer, size_t index, size_t debit_slot,
-                           size_t credit_slot)
+static inline void apply_movement(struct consumer *consumer, size_t index,
+                                  size_t debit_slot, size_t credit_slot)
 {
     struct posting *posting = consumer->posting;
     int64_t amount_minor = consumer->records[index].intake.command.amount_minor;
@@ -230,7 +233,7 @@ static void apply_movement(struct consumer *consumer, size_t index, size_t debit
 
 /* Applies everything, whether it should be or not: the database is what is tested.
  * Refunds go from `b` to `a`. */
-static void apply_all(struct consumer *consumer)
+static inline void apply_all(struct consumer *consumer)
 {
     struct posting *posting = consumer->posting;
     size_t ids_used = 0;
@@ -246,7 +249,7 @@ static void apply_all(struct consumer *consumer)
     }
 }
 
-static enum port_status look_up(struct consumer *consumer)
+static inline enum port_status look_up(struct consumer *consumer)
 {
     enum port_status status = store_lookup(consumer->store, consumer->posting);
     if (status != PORT_OK)
@@ -254,7 +257,7 @@ static enum port_status look_up(struct consumer *consumer)
     return status;
 }
 
-static enum port_status post(struct consumer *consumer)
+static inline enum port_status post(struct consumer *consumer)
 {
     enum port_status status = look_up(consumer);
     if (status != PORT_OK)
@@ -265,7 +268,7 @@ static enum port_status post(struct consumer *consumer)
 
 /* A fresh schema with the accounts `a` and `b`, without limits, and 1.00 moved from a to
  * b by the payment "pay". */
-static struct consumer *consumer_with_books(void)
+static inline struct consumer *consumer_with_books(void)
 {
     fresh_schema();
     struct consumer *consumer = claimed_consumer(0);
@@ -280,7 +283,7 @@ static struct consumer *consumer_with_books(void)
 }
 
 /* After any fault: nothing of it is there, and the next posting works. */
-static void check_unharmed(struct consumer *consumer)
+static inline void check_unharmed(struct consumer *consumer)
 {
     check_count("transfer", 1);
     check_count("account WHERE balance_minor IN (-100, 100)", 2);

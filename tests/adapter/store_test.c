@@ -198,6 +198,39 @@ static void test_letters(void)
     consumer_free(consumer);
 }
 
+/* A refusal is kept under its key, a conflict and a poison under their coordinates. */
+static void test_kept_without_effect(void)
+{
+    struct consumer *consumer = consumer_with_books();
+    struct posting *posting = consumer->posting;
+    test_case("what moves no money is remembered all the same");
+    int64_t first = consumer->offset;
+    for (int turn = 0; turn < 2; turn++) {
+        consumer->offset = first;
+        begin_posting(consumer);
+        add_transfer(consumer, "much", "a", "b", 1);
+        add_transfer(consumer, "pay", "a", "b", 2);
+        add_transfer(consumer, "worse", "a", "b", 3);
+        CHECK(look_up(consumer) == PORT_OK);
+        if (turn > 0)
+            break;
+        answer(consumer, 0, OUTCOME_REJECTED, CODE_INSUFFICIENT_FUNDS);
+        answer(consumer, 1, OUTCOME_CONFLICT, CODE_KEY_REUSED);
+        answer(consumer, 2, OUTCOME_POISON, CODE_REFUSED_BY_DATABASE);
+        CHECK(store_commit(consumer->store, posting) == PORT_OK);
+    }
+    CHECK(posting->inbox[0].found && posting->inbox[0].outcome == OUTCOME_REJECTED);
+    CHECK(posting->inbox[0].code == CODE_INSUFFICIENT_FUNDS);
+    CHECK(posting->letters[1].found && posting->letters[1].code == CODE_KEY_REUSED);
+    CHECK(posting->letters[2].found && posting->letters[2].outcome == OUTCOME_POISON);
+    CHECK(!posting->letters[0].found && !posting->inbox[2].found);
+    CHECK_BYTES(posting->inbox[1].result, posting->inbox[1].result_size, "answer to pay",
+                13);
+    store_rollback(consumer->store);
+    check_count("transfer", 1);
+    consumer_free(consumer);
+}
+
 static void test_fence(void)
 {
     struct consumer *zombie = consumer_with_books();
@@ -417,6 +450,38 @@ static void test_commit_tag(void)
     CHECK(strstr(pg_fault(admin), "ROLLBACK") != NULL);
 }
 
+/* libpq takes no statement without text. What was sent before must not be committed. */
+static void test_statement_not_sent(void)
+{
+    static const struct pg_statement begin = {.sql = "BEGIN"}, nothing = {.sql = NULL},
+                                     commit = {.sql = "COMMIT", .is_commit = true};
+    static const struct pg_statement half = {
+        .sql = "INSERT INTO postonce.schema_version VALUES (7777, 'half', '')"};
+    test_case("behind a statement that could not be sent no COMMIT is sent");
+    fresh_schema();
+    CHECK(pg_connect(admin) == PORT_OK);
+    pg_begin(admin);
+    pg_send(admin, &begin);
+    pg_send(admin, &half);
+    pg_send(admin, &nothing);
+    pg_send(admin, &commit);
+    CHECK(pg_wait(admin) == PORT_RETRY);
+    check_count("schema_version WHERE version = 7777", 0);
+}
+
+static void test_durable(void)
+{
+    static const char asked[] =
+        "SELECT (current_setting('synchronous_commit') <> 'off')::int::int8";
+    test_case("a database whose commits may be lost in a crash is not used so");
+    run_sql("DO $$BEGIN EXECUTE format('ALTER DATABASE %%I SET synchronous_commit = off',"
+            " current_database()); END$$");
+    pg_disconnect(admin);
+    CHECK_INT(number(asked), 1);
+    run_sql("DO $$BEGIN EXECUTE format('ALTER DATABASE %%I RESET synchronous_commit',"
+            " current_database()); END$$");
+}
+
 /* A zombie that was stopped between lookup and commit holds its locks for as long as an
  * idle transaction may; whoever comes after it waits that long, and no longer. */
 static void test_zombie_locks(void)
@@ -596,6 +661,7 @@ int main(void)
     test_claims();
     test_facts();
     test_letters();
+    test_kept_without_effect();
     test_fence();
     test_position_never_goes_back();
     test_twins();
@@ -606,6 +672,8 @@ int main(void)
     test_in_doubt();
     test_commit_tag();
     pg_rollback(admin);
+    test_statement_not_sent();
+    test_durable();
     test_zombie_locks();
     test_lock_timeout();
     test_lock_order();

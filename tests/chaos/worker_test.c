@@ -102,7 +102,8 @@ static const struct fault faults[] = {
 
 enum { FAULTS = sizeof faults / sizeof *faults };
 
-/* False when the worker did not get to that call any more: the sweep is over. */
+/* False when the worker did not get to that call any more, or nowhere: the sweep is over.
+ */
 static bool try_call(struct sweep *sweep, unsigned number)
 {
     char difference[RUN_DIFFERENCE_MAX] = "";
@@ -111,14 +112,14 @@ static bool try_call(struct sweep *sweep, unsigned number)
     fault.first = number;
     world_add_fault(world, fault);
     bool survived = survives(world, sweep->setup, difference) && world->early_ends == 0;
-    bool fired = world->fired > 0;
+    bool goes_on = world->fired > 0 && !world->overdue;
     sweep->cases++;
     if (!survived && sweep->failures++ == 0) {
         memcpy(sweep->difference, difference, sizeof difference);
         sweep->number = number;
     }
     world_free(world);
-    return fired;
+    return goes_on;
 }
 
 /* The same seed gives the same numbers. */
