@@ -136,6 +136,12 @@ static void test_one_of_two(void)
     CHECK(store_lookup(zombie->store, zombie->posting) == PORT_FENCED);
     check_kept_out();
 
+    test_case("nor when nobody has claimed it at all");
+    begin_new_keys(zombie);
+    move_to_partition(zombie, &(struct claim){.partition = 9, .epoch = 1});
+    CHECK(store_lookup(zombie->store, zombie->posting) == PORT_FENCED);
+    check_kept_out();
+
     test_case("the commit looks by itself, at each of them");
     begin_new_keys(zombie);
     move_to_partition(zombie, &heir->claim);

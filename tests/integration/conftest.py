@@ -32,7 +32,7 @@ def _own_directory():
 
 
 DIRECTORY, _LOCK = _own_directory()  # the lock is held as long as this process lives
-_NEED_NO_PRODUCT = ("test_harness", "test_oracle")
+_NEED_NO_PRODUCT = ("test_harness", "test_oracle", "test_mutants")
 
 
 _config = []

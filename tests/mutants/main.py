@@ -144,7 +144,7 @@ def hunt_all(found, workshops, pair):
 
 
 def end(passed, failed):
-    print(f"{passed} passed, {failed} failed")
+    print(f"{int(passed)} passed, {failed} failed")
     return 1 if failed else 0
 
 
@@ -164,7 +164,8 @@ def apply_only(found):
         except DoesNotApply as error:
             failed += 1
             print(f"FAIL {each.name}: {error}")
-    return end(len(found) - failed, failed)
+    print(f"{len(found) - failed} of {len(found)} mutants apply")
+    return end(not failed, int(bool(failed)))  # one lint
 
 
 def run_all(found, arguments):
