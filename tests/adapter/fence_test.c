@@ -1,6 +1,6 @@
 /* fence_test.c: who may write (DESIGN §4), against a real PostgreSQL, with keys that
- * nobody has seen yet. The inbox stops a zombie that comes with old ones, and Kafka fences
- * its answers: from outside a missing fence shows in nothing. Only new keys tell.
+ * nobody has seen yet. The inbox stops a zombie that comes with old ones, and Kafka
+ * fences its answers: from outside a missing fence shows in nothing. Only new keys tell.
  *
  * TEST_POSTGRES='host=… dbname=scratch' adapter_fence_test
  *

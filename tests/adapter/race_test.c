@@ -1,6 +1,7 @@
-/* race_test.c: what others commit while a lookup is under way, against a real PostgreSQL.
- * Each statement of a lookup sees what was committed when *it* began; so the accounts that
- * one statement locked and the payments that a later one finds need not fit together.
+/* race_test.c: what others commit while a lookup is under way, against a real
+ * PostgreSQL. Each statement of a lookup sees what was committed when *it* began; so the
+ * accounts that one statement locked and the payments that a later one finds need not fit
+ * together.
  *
  * TEST_POSTGRES='host=… dbname=scratch' adapter_race_test
  *

@@ -206,8 +206,8 @@ static void check_seen(int answers, bool has_offset)
 
 /* --- the cases --- */
 
-/* The answers are queued when it is found that they are stale: neither they nor the offset
- * may be seen. Then all of it is, once. */
+/* The answers are queued when it is found that they are stale: neither they nor the
+ * offset may be seen. Then all of it is, once. */
 static void test_all_or_nothing(void)
 {
     name_topics();
