@@ -27,8 +27,8 @@ def _short(text):
 
 def run_killer(killer, workshop, servers):
     """`servers` gives environments; see main.Pair."""
-    by_kind = {"ctest": _program, "asan": _program, "tsan": _program, "pytest": _pytest,
-               "failpoints": _pytest, "lint": _lint}
+    by_kind = {"ctest": _program, "asan": _program, "tsan": _program, "simulate": _simulate,
+               "pytest": _pytest, "failpoints": _pytest, "lint": _lint}
     return by_kind[killer.kind](killer, workshop, servers)
 
 
@@ -65,6 +65,13 @@ def judge_program(ended):
     if ended.code < 0:
         return Verdict(FAILED, f"died of signal {-ended.code}")
     return Verdict(BROKEN, f"ended with {ended.code}: " + _short(ended.said[-160:]))
+
+
+def _simulate(killer, workshop, _servers):
+    workshop.build("gcc", ["simulate"])
+    program = workshop.build_directory("gcc") / "tests" / "simulate"
+    return judge_program(run([program, *killer.target.split()], PROGRAM_SECONDS,
+                             workshop.tree, dict(os.environ)))
 
 
 # ---- pytest ----

@@ -13,7 +13,7 @@ import re
 
 HERE = pathlib.Path(__file__).resolve().parent
 PRODUCT = ("base/", "consumer/", "producer/", "schema/")
-KINDS = ("ctest", "asan", "tsan", "pytest", "failpoints", "lint")
+KINDS = ("ctest", "asan", "tsan", "simulate", "pytest", "failpoints", "lint")
 
 
 class BadMutant(Exception):
@@ -23,7 +23,7 @@ class BadMutant(Exception):
 @dataclasses.dataclass(frozen=True)
 class Killer:
     kind: str    # how it is run: one of KINDS
-    target: str  # what of it: unit/decide_test, test_rewind.py::test_x, floors
+    target: str  # what of it: unit/decide_test, --singles, test_rewind.py::test_x, floors
 
     def __str__(self):
         return f"{self.kind} {self.target}"

@@ -71,9 +71,13 @@ static void plan_trouble(struct trouble *trouble, enum mode mode, uint64_t numbe
                                 .crash = 300,
                                 .rebalance = 150,
                                 .poison = true};
+    bool stopping = chance_per_mille(mode == MODE_PAIRS ? 200 : 500);
+    if (stopping)
+        trouble->quit = 600;
     trouble->plans[0] = plan_of(mode == MODE_PAIRS ? number / HISTORY_PLANS : number);
     if (mode == MODE_PAIRS)
         trouble->plans[1] = plan_of(number);
+    trouble->plans[0].stopping = stopping;
     world.breaks = chance_per_mille(500);
 }
 

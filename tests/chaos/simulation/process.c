@@ -154,11 +154,11 @@ static bool act(struct process *process, enum failpoint point, enum action actio
     return action == ACTION_ERROR;
 }
 
-static bool is_planned(enum failpoint point)
+static bool is_planned(const struct process *process, enum failpoint point)
 {
     const struct plan *plan = &world.trouble.plans[world.plan];
     if (world.plan == SIM_PLANS || plan->on_hit == 0 || plan->point != point ||
-        ++world.plan_hits < plan->on_hit)
+        (plan->stopping && !process->stop_requested) || ++world.plan_hits < plan->on_hit)
         return false;
     world.plan++;
     world.plan_hits = 0;
@@ -171,7 +171,7 @@ bool failpoint_hit(enum failpoint point)
     world.hits[point]++;
     if (!world.trouble.on || process == NULL)
         return false;
-    if (is_planned(point))
+    if (is_planned(process, point))
         return act(process, point, world.trouble.plans[world.plan - 1].action);
     if (chance_per_mille(world.trouble.failpoint))
         return act(process, point, (enum action)chance_below(ACTION_COUNT));

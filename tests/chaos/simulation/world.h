@@ -158,6 +158,7 @@ struct plan {
     enum failpoint point;
     enum action action;
     unsigned on_hit; /* from 1; 0: no plan */
+    bool stopping;   /* only hits of a process that was asked to end count */
 };
 
 struct trouble {
@@ -182,7 +183,7 @@ struct world {
     struct process processes[SIM_SLOTS];
     size_t process_count, posters, batch_records;
     bool until_end;
-    bool eager; /* a rebalance takes everything from everybody */
+    bool eager;      /* a rebalance takes everything from everybody */
     bool breaks;     /* the second part is a halt, not a rewind */
     bool supervised; /* what ends is started again */
     struct trouble trouble;
