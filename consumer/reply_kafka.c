@@ -40,6 +40,20 @@ struct reply {
     int64_t begun_at_ms;
 };
 
+/* What an operator can do about it; NULL: nothing that we know of. */
+static const char *advice_for(rd_kafka_resp_err_t err)
+{
+    if (err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        return "raise max.message.bytes of the topic";
+    if (err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        return "grant Write and Describe on the topic";
+    if (err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+        err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+        err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        return "create the topic";
+    return NULL;
+}
+
 /* Even an empty callback: without one, commit polls in slices of 10 ms. */
 static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message,
                         void *opaque)
@@ -54,7 +68,8 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message,
     log_event(LOG_ERROR, "delivery_failed", "a result or dead letter was not taken",
               LOG_T("topic", rd_kafka_topic_name(message->rkt)),
               LOG_T("code", rd_kafka_err2name(message->err)),
-              LOG_T("error", rd_kafka_err2str(message->err)));
+              LOG_T("error", rd_kafka_err2str(message->err)),
+              LOG_T("advice", advice_for(message->err)));
 }
 
 /* The broker fences also the producer whose transaction has run out of time, after this

@@ -1,0 +1,185 @@
+"""The world changes under a consumer: partitions are added, topics go, topics refuse, and
+its servers are away for long. Nothing is lost, nothing is doubled, nothing piles up."""
+
+import os
+import pathlib
+
+import pytest
+from confluent_kafka.admin import (AlterConfigOpType, ConfigEntry, ConfigResource,
+                                   NewPartitions, ResourceType)
+
+from harness import topics, verify
+from harness.commands import open_account, record, transfer
+from harness.wait import wait_until
+
+FRESH = {"kafka.topic.metadata.refresh.interval.ms": "1000"}
+RSS_MAX_KB = 128 * 1024
+
+
+def opening(partition=0):
+    return [record("h", open_account("house", None), partition),
+            record("a", open_account("a"), partition)]
+
+
+def pays(first, count, partition=0):
+    return [record(f"p{partition}-{n}", transfer("house", "a", "1.00"), partition)
+            for n in range(first, first + count)]
+
+
+def balance(deployment):
+    return deployment.query("SELECT balance_minor / 100 AS paid FROM postonce.account"
+                            " WHERE name = 'a'")[0]["paid"]
+
+
+def grow(deployment, partitions):
+    admin = deployment.kafka.admin
+    for future in admin.create_partitions(
+            [NewPartitions(deployment.commands, partitions)]).values():
+        future.result(20)
+    wait_until(lambda: len(topics.partitions_of(deployment.kafka, deployment.commands))
+               == partitions, 20, "the new partitions")
+    deployment.partitions = partitions
+    deployment.sender = topics.Sender(deployment.kafka)  # the other one's metadata are old
+
+
+# ---- partitions are added ----
+
+def test_partitions_that_are_added_are_read_from_their_beginning(deploy):
+    deployment = deploy(settings=FRESH)
+    consumer = deployment.consumer()
+    deployment.send(opening() + pays(0, 5))
+    deployment.wait_caught_up(consumers=[consumer])
+    grow(deployment, 3)
+    deployment.send(pays(0, 5, 1) + pays(0, 5, 2))
+    deployment.wait_members("a")
+    deployment.send(pays(5, 5, 0) + pays(5, 5, 1))
+    deployment.wait_caught_up(consumers=[consumer])
+    assert consumer.stop() == 0
+    grow(deployment, 4)
+    deployment.send(pays(0, 5, 3))
+    deployment.consume_to_end()
+    assert balance(deployment) == 30
+    assert sorted(deployment.next_offsets()) == [0, 1, 2, 3]
+    verify.verify(deployment)
+
+
+# ---- a topic refuses ----
+
+def limit(deployment, topic, size):
+    """What a broker takes on a topic; size None: as it was."""
+    operation = AlterConfigOpType.DELETE if size is None else AlterConfigOpType.SET
+    entry = ConfigEntry("max.message.bytes", str(size or ""),
+                        incremental_operation=operation)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for future in deployment.kafka.admin.incremental_alter_configs([resource]).values():
+        future.result(20)
+
+
+@pytest.mark.parametrize("which", ["results", "dead_letters"])
+def test_a_topic_refuses_until_its_limit_is_raised(deploy, which):
+    deployment = deploy()
+    topic = getattr(deployment, which)
+    consumer = deployment.consumer()
+    deployment.send(opening())
+    deployment.wait_caught_up(consumers=[consumer])
+    limit(deployment, topic, 150)
+    deployment.send(pays(0, 3) + [record("bad", {"operation": "x" * 300}, 0)] + pays(3, 3))
+    wait_until(lambda: "event=delivery_failed" in consumer.log.read_text(), 40,
+               "it says what is refused")
+    told = [line for line in consumer.log.read_text().splitlines()
+            if "event=delivery_failed" in line]
+    assert f"topic={topic}" in told[0] and "MSG_SIZE_TOO_LARGE" in told[0]
+    assert "raise max.message.bytes of the topic" in told[0]
+    assert deployment.committed()[0] <= 5, "not beyond the one that is refused"
+    limit(deployment, topic, None)
+    deployment.wait_caught_up(90, consumers=[consumer])
+    assert consumer.stop() == 0
+    assert balance(deployment) == 6
+    assert len(consumer.log.read_text().splitlines()) < 300, "a fault fills no log"
+    verify.verify(deployment)
+
+
+# ---- a topic goes ----
+
+def test_the_result_topic_is_deleted_and_made_again(deploy):
+    deployment = deploy()
+    consumer = deployment.consumer()
+    deployment.send(opening() + pays(0, 3))
+    deployment.wait_caught_up(consumers=[consumer])
+    topics.delete_topics(deployment.kafka, [deployment.results])
+    wait_until(lambda: deployment.results not in
+               deployment.kafka.admin.list_topics(timeout=5).topics, 20, "it is gone")
+    deployment.send(pays(3, 3))
+    wait_until(lambda: balance(deployment) == 6, 30, "posting goes on")
+    topics.create_topics(deployment.kafka, {deployment.results: 1})
+    deployment.wait_caught_up(90)
+    if consumer.running:
+        assert consumer.stop() == 0
+    answered = {int(each.header("command-offset"))
+                for each in deployment.read(deployment.results)}
+    assert answered == {5, 6, 7}
+    assert balance(deployment) == 6
+
+
+# ---- servers are away for long ----
+
+def descriptors(consumer):
+    return len(os.listdir(f"/proc/{consumer.pid}/fd"))
+
+
+def peak_rss_kb(consumer):
+    status = pathlib.Path(f"/proc/{consumer.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+@pytest.mark.faults
+def test_a_backlog_while_postgres_is_away_costs_no_memory(deploy, postgres):
+    deployment = deploy(partitions=2)
+    consumer = deployment.consumer()
+    deployment.send(opening())
+    deployment.wait_caught_up(consumers=[consumer])
+    before = descriptors(consumer)
+    postgres.stop_immediate()
+    deployment.send(pays(0, 30000) + pays(0, 30000, 1), 120)
+    wait_until(lambda: "event=paused" in consumer.log.read_text(), 40, "reading pauses")
+    postgres.restart()
+    deployment.wait_caught_up(120, consumers=[consumer])
+    assert balance(deployment) == 60000
+    assert peak_rss_kb(consumer) < RSS_MAX_KB
+    assert descriptors(consumer) <= before + 4
+    assert consumer.stop() == 0
+
+
+@pytest.mark.faults
+def test_connections_that_are_ended_leave_nothing_behind(deploy, postgres):
+    deployment = deploy()
+    consumer = deployment.consumer()
+    deployment.send(opening())
+    deployment.wait_caught_up(consumers=[consumer])
+    before = descriptors(consumer)
+    for number in range(30):
+        deployment.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                         " WHERE application_name LIKE 'postonce%%' AND datname = %s",
+                         deployment.database)
+        deployment.send(pays(number, 1))
+        wait_until(lambda: balance(deployment) == number + 1, 20, "it connects again")
+    assert descriptors(consumer) <= before + 2
+    assert consumer.stop() == 0
+    verify.verify(deployment)
+
+
+@pytest.mark.faults
+def test_brokers_that_are_away_again_and_again_leave_nothing_behind(deploy, kafka):
+    deployment = deploy()
+    consumer = deployment.consumer()
+    deployment.send(opening())
+    deployment.wait_caught_up(consumers=[consumer])
+    before = descriptors(consumer)
+    for number in range(2):
+        kafka.brokers[0].kill()
+        kafka.start_again()
+        deployment.send(pays(number, 1))
+        deployment.wait_caught_up(90, consumers=[consumer])
+    assert descriptors(consumer) <= before + 6
+    assert balance(deployment) == 2
+    assert consumer.stop() == 0
