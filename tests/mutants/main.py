@@ -7,6 +7,7 @@ whose servers do not start or that runs out of time kills nobody. Prints a line 
 
 import argparse
 import concurrent.futures
+import fcntl
 import os
 import pathlib
 import queue
@@ -14,7 +15,7 @@ import sys
 import time
 
 from . import killers, mutant, report
-from .workshop import TOP, DoesNotApply, DoesNotBuild, Workshop, check_applies
+from .workshop import TOP, DoesNotApply, DoesNotBuild, Workshop, check_applies, stop
 
 
 class Pair:
@@ -140,7 +141,11 @@ def hunt_all(found, workshops, pair):
         return outcome
 
     with concurrent.futures.ThreadPoolExecutor(len(workshops)) as pool:
-        return list(pool.map(one, found))
+        try:
+            return list(pool.map(one, found))
+        except BaseException:  # a signal, too: the threads would go on to the end
+            stop()
+            raise
 
 
 def end(passed, failed):
@@ -168,8 +173,20 @@ def apply_only(found):
     return end(not failed, int(bool(failed)))  # one lint
 
 
+def only_one():
+    """The copies belong to one run at a time; keep what is returned."""
+    (TOP / "build" / "mutants").mkdir(parents=True, exist_ok=True)
+    lock = open(TOP / "build" / "mutants" / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print("mutants: another run is at work in this tree; waiting for it")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 def run_all(found, arguments):
-    pair = Pair()
+    pair, lock = Pair(), only_one()
     workshops = [Workshop(number, 2 if arguments.jobs == 1 else 1)
                  for number in range(1, arguments.jobs + 1)]
     try:
@@ -186,6 +203,7 @@ def run_all(found, arguments):
         bad = baseline(used, workshops[0], pair)
     finally:
         pair.close()
+        lock.close()
     killed = [each for each in outcomes if each.killer and each.killer not in bad]
     if arguments.report:
         report.write(pathlib.Path(arguments.report), outcomes, bad)

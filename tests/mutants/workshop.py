@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import threading
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD_SECONDS = 900
@@ -31,6 +32,29 @@ class DoesNotBuild(Exception):
     """The text is the end of the compiler's output."""
 
 
+class Stopped(Exception):
+    """We are being ended: nothing new is started."""
+
+
+_running = {}  # pid -> Popen, of all threads
+_stopped = threading.Event()
+
+
+def stop():
+    """Ends what runs in any thread, with all that it has started, and lets nothing new
+    begin."""
+    _stopped.set()
+    for process in list(_running.values()):
+        _signal(process, signal.SIGTERM)
+
+
+def _signal(process, number):
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass  # it has ended meanwhile
+
+
 class Ended:
     """How a child process ended: `.code` (None: its time was over) and what it `.said`."""
 
@@ -41,26 +65,30 @@ class Ended:
 
 def run(words, seconds, cwd, env=None):
     """Runs to the end or the time-out; nothing that it started outlives it."""
+    if _stopped.is_set():
+        raise Stopped
     env = {**(os.environ if env is None else env), **_CEILING}
     process = subprocess.Popen([str(word) for word in words], cwd=cwd, env=env, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, errors="replace",
                                start_new_session=True)
+    _running[process.pid] = process
     try:
         said, _ = process.communicate(timeout=seconds)
         return Ended(process.returncode, said)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGTERM)
+        _signal(process, signal.SIGTERM)
         try:
             said, _ = process.communicate(timeout=20)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            _signal(process, signal.SIGKILL)
             said, _ = process.communicate()
         return Ended(None, said)
     finally:
         if process.poll() is None:  # we are being ended ourselves
-            os.killpg(process.pid, signal.SIGTERM)
+            _signal(process, signal.SIGTERM)
             process.wait()
+        del _running[process.pid]
 
 
 def _sources():
