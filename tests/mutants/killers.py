@@ -4,6 +4,7 @@ come to judge? Only a failed test is a kill."""
 import dataclasses
 import os
 import re
+import signal
 import sys
 import xml.etree.ElementTree
 
@@ -62,6 +63,8 @@ def judge_program(ended):
         return Verdict(FAILED, _short(failed[0].removeprefix("FAIL ")))
     if assertion:
         return Verdict(FAILED, _short(assertion[0]))
+    if ended.code in (-signal.SIGTERM, -signal.SIGKILL):
+        return Verdict(BROKEN, f"somebody ended it with signal {-ended.code}")
     if ended.code < 0:
         return Verdict(FAILED, f"died of signal {-ended.code}")
     return Verdict(BROKEN, f"ended with {ended.code}: " + _short(ended.said[-160:]))

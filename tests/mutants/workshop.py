@@ -75,6 +75,8 @@ def run(words, seconds, cwd, env=None):
     _running[process.pid] = process
     try:
         said, _ = process.communicate(timeout=seconds)
+        if _stopped.is_set():  # then it was we who ended it
+            raise Stopped
         return Ended(process.returncode, said)
     except subprocess.TimeoutExpired:
         _signal(process, signal.SIGTERM)
