@@ -57,13 +57,17 @@ static void make_topics(void)
     rd_kafka_queue_destroy(queue);
 }
 
+/* As an array: librdkafka's variadic form is a GNU expression. */
 static void send_command(void)
 {
-    CHECK(rd_kafka_producev(admin, RD_KAFKA_V_TOPIC(names[0]), RD_KAFKA_V_PARTITION(0),
-                            RD_KAFKA_V_HEADER("idempotency-key", "k", 1),
-                            RD_KAFKA_V_VALUE((void *)(uintptr_t)value, sizeof value - 1),
-                            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                            RD_KAFKA_V_END) == RD_KAFKA_RESP_ERR_NO_ERROR);
+    const rd_kafka_vu_t fields[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = names[0]},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_HEADER, .u.header = {"idempotency-key", "k", 1}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE,
+         .u.mem = {(void *)(uintptr_t)value, sizeof value - 1}},
+    };
+    CHECK(rd_kafka_produceva(admin, fields, sizeof fields / sizeof *fields) == NULL);
     CHECK(rd_kafka_flush(admin, WAIT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR);
 }
 
