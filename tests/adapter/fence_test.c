@@ -108,21 +108,6 @@ static void test_lock_is_gone(void)
     consumer_free(heir);
 }
 
-/* The second record of the posting is one of another partition. */
-static void move_to_partition(struct consumer *consumer, const struct claim *claim)
-{
-    struct posting *posting = consumer->posting;
-    struct record *record = &consumer->records[1];
-    record->partition = claim->partition;
-    record->offset = claim->next_offset;
-    posting->positions[0].next_offset--;
-    posting->positions[1] = (struct position){.partition = claim->partition,
-                                              .epoch = claim->epoch,
-                                              .from_offset = record->offset,
-                                              .next_offset = record->offset + 1};
-    posting->position_count = 2;
-}
-
 static void test_one_of_two(void)
 {
     struct consumer *zombie = consumer_with_books();

@@ -175,6 +175,21 @@ static inline void add_refund(struct consumer *consumer, const char *key,
     snprintf((char *)command->refunded_payment_id.bytes, UUID_SIZE, "%s", payment);
 }
 
+/* The second record of the posting is one of another partition. */
+static inline void move_to_partition(struct consumer *consumer, const struct claim *claim)
+{
+    struct posting *posting = consumer->posting;
+    struct record *record = &consumer->records[1];
+    record->partition = claim->partition;
+    record->offset = claim->next_offset;
+    posting->positions[0].next_offset--;
+    posting->positions[1] = (struct position){.partition = claim->partition,
+                                              .epoch = claim->epoch,
+                                              .from_offset = record->offset,
+                                              .next_offset = record->offset + 1};
+    posting->position_count = 2;
+}
+
 static inline void answer(struct consumer *consumer, size_t index, enum outcome outcome,
                           enum code code)
 {

@@ -195,6 +195,18 @@ static void test_letters(void)
     CHECK(posting->letters[1].result == NULL);
     CHECK(!posting->inbox[0].found);
     store_rollback(consumer->store);
+
+    test_case("a dead letter of another partition is none of ours");
+    struct claim other = {.partition = 1, .log_start = first};
+    CHECK(store_claim(consumer->store, &other, 1) == PORT_OK);
+    consumer->offset = first;
+    begin_posting(consumer);
+    add_record(consumer, "x");
+    add_record(consumer, "y");
+    move_to_partition(consumer, &other);
+    CHECK(look_up(consumer) == PORT_OK);
+    CHECK(posting->letters[0].found && !posting->letters[1].found);
+    store_rollback(consumer->store);
     consumer_free(consumer);
 }
 

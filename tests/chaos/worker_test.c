@@ -63,6 +63,11 @@ struct sweep {
     {                                                                   \
         .call = CALL_##call_, .status = PORT_##status_, .applied = true \
     }
+#define ENDS_UNSETTLED(call_)                                           \
+    {                                                                   \
+        .call = CALL_##call_, .status = PORT_IN_DOUBT, .applied = true, \
+        .unsettled = true                                               \
+    }
 #define ENDS_STOLEN(call_)                                      \
     {                                                           \
         .call = CALL_##call_, .status = PORT_OK, .stolen = true \
@@ -90,9 +95,11 @@ static const struct fault faults[] = {
     ENDS(PUBLISH, IN_DOUBT),
     ENDS_APPLIED(PUBLISH, IN_DOUBT),
     ENDS(PUBLISH, FENCED),
+    ENDS_UNSETTLED(PUBLISH),
     ENDS(OFFSETS, RETRY),
     ENDS(OFFSETS, IN_DOUBT),
     ENDS_APPLIED(OFFSETS, IN_DOUBT),
+    ENDS_UNSETTLED(OFFSETS),
     ENDS(OFFSETS, FENCED),
     ENDS(RECOVER, RETRY),
     ENDS(RECOVER, FENCED),
@@ -200,7 +207,9 @@ static void report(const struct sweep *sweep)
     char name[120], text[RUN_DIFFERENCE_MAX + 40] = "";
     snprintf(name, sizeof name, "%s ends with %s%s%s, %zu posters",
              call_name(sweep->fault.call), port_status_name(sweep->fault.status),
-             sweep->fault.applied ? " (applied)" : "",
+             sweep->fault.unsettled ? " (unsettled)"
+             : sweep->fault.applied ? " (applied)"
+                                    : "",
              sweep->fault.stolen ? " (stolen)" : "", sweep->setup.posters);
     test_case(name);
     if (sweep->failures > 0)

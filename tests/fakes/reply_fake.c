@@ -43,6 +43,8 @@ enum port_status reply_recover(struct reply *reply)
     const struct fault *fault = world_call(reply->world, CALL_RECOVER);
     if (fault != NULL)
         status = fault->status;
+    if (status == PORT_OK)
+        reply->world->group.unsettled = false;
     world_unlock(reply->world);
     reply->ready = status == PORT_OK;
     return status;
@@ -184,6 +186,14 @@ static void stall(struct world *world)
     world_wait_beyond(world, &world->attached_count, world->attached_count, STALL_MS);
 }
 
+/* As when the coordinator has written that it commits and has not come to it. */
+static void leave_unsettled(struct group *group)
+{
+    memcpy(group->has_settled, group->has_committed, sizeof group->has_settled);
+    memcpy(group->settled, group->committed, sizeof group->settled);
+    group->unsettled = true;
+}
+
 static enum port_status finish(struct reply *reply, const struct transaction *transaction,
                                const struct fault *fault, uint64_t generation)
 {
@@ -192,6 +202,8 @@ static enum port_status finish(struct reply *reply, const struct transaction *tr
         stall(world);
     if (generation == 0 || source_fake_generation(reply->source) != generation)
         return PORT_IN_DOUBT;
+    if (fault != NULL && fault->unsettled)
+        leave_unsettled(&world->group);
     apply(world, transaction);
     return fault == NULL ? PORT_OK : fault->status;
 }

@@ -18,8 +18,10 @@ static _Thread_local int64_t deadline_ms;
 
 static bool stop_requested(void)
 {
-    if (clock_monotonic_ms() > deadline_ms)
-        running->overdue = anything_overdue = true;
+    if (clock_monotonic_ms() > deadline_ms) {
+        running->overdue = true;
+        anything_overdue = true;
+    }
     return running->overdue || world_should_stop(running);
 }
 

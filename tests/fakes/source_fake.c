@@ -279,8 +279,12 @@ static enum port_status answer_marks(struct world *world, const int32_t *partiti
         return fault->status;
     for (size_t i = 0; i < count; i++) {
         int32_t partition = partitions[i];
-        marks[i] = (struct marks){.has_committed = world->group.has_committed[partition],
-                                  .committed = world->group.committed[partition],
+        const struct group *group = &world->group;
+        bool old = group->unsettled;
+        marks[i] = (struct marks){.has_committed = old ? group->has_settled[partition]
+                                                       : group->has_committed[partition],
+                                  .committed = old ? group->settled[partition]
+                                                   : group->committed[partition],
                                   .log_start = world->logs[partition].log_start,
                                   .log_end = world->logs[partition].log_end};
     }

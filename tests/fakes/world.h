@@ -57,6 +57,9 @@ struct group {
     bool has_committed[WORLD_PARTITIONS];
     int64_t committed[WORLD_PARTITIONS];
     uint64_t generation; /* moves with every change of the assignment */
+    bool unsettled; /* the last Kafka transaction: who asks is told what was before */
+    bool has_settled[WORLD_PARTITIONS];
+    int64_t settled[WORLD_PARTITIONS];
 };
 
 /* A visible message of the result topic or of the dead-letter topic. */
@@ -105,10 +108,11 @@ struct fault {
     enum call call;
     unsigned first, times;
     enum port_status status;
-    bool applied; /* what was asked is done all the same; only the answer is wrong */
-    bool stolen;  /* before it, somebody else claims every partition */
-    bool stalled; /* publish: between the last question and the effect, a lap passes */
-    bool held;    /* publish: asks its last question when the group has assigned anew */
+    bool applied;   /* what was asked is done all the same; only the answer is wrong */
+    bool unsettled; /* … and the offsets show only when somebody has settled it */
+    bool stolen;    /* before it, somebody else claims every partition */
+    bool stalled;   /* publish: between the last question and the effect, a lap passes */
+    bool held;      /* publish: asks its last question when the group has assigned anew */
 };
 
 /* At `delivered` records the group asks back all partitions, or only one; if it awaits a
