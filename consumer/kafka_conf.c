@@ -3,6 +3,7 @@
  */
 #include "consumer/kafka_conf.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -161,6 +162,22 @@ static enum log_level level_of(int syslog_level)
     return syslog_level == 6 ? LOG_INFO : LOG_DEBUG;
 }
 
+/* What comes again with each attempt is told at 1, 2, 4, 8, … until one goes well. */
+static atomic_ullong transaction_faults;
+
+void kafka_conf_transaction_went_well(void)
+{
+    atomic_store(&transaction_faults, 0);
+}
+
+static bool is_repeated(const char *facility)
+{
+    if (strcmp(facility, "TXNERR") != 0 && strcmp(facility, "ADDPARTS") != 0)
+        return false;
+    unsigned long long count = atomic_fetch_add(&transaction_faults, 1) + 1;
+    return (count & (count - 1)) != 0;
+}
+
 /* Called from librdkafka's threads: does nothing but write. Its own sentences about
  * disconnects come once per broker and attempt, so they are information, not errors. */
 static void on_log(const rd_kafka_t *handle, int level, const char *facility,
@@ -170,6 +187,8 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility,
     enum log_level ours = level_of(level);
     if (ours > LOG_DEBUG &&
         (strcmp(facility, "FAIL") == 0 || strcmp(facility, "CONFWARN") == 0))
+        ours = LOG_DEBUG;
+    if (ours > LOG_DEBUG && is_repeated(facility))
         ours = LOG_DEBUG;
     log_event(ours, "librdkafka", text, LOG_T("facility", facility));
 }

@@ -26,4 +26,7 @@ void kafka_conf_log_error(rd_kafka_t *handle, int code, const char *reason, void
 rd_kafka_t *kafka_handle_new(rd_kafka_type_t type, rd_kafka_conf_t *conf,
                              char error[KAFKA_ERROR_MAX]);
 
+/* The producer's last transaction was committed: faults in its log are news again. */
+void kafka_conf_transaction_went_well(void);
+
 #endif

@@ -40,6 +40,7 @@ struct pipeline {
     pthread_cond_t changed;
     uint64_t lap;
     bool restart;
+    bool progress; /* answers became visible since the reader asked last */
     bool replying; /* the replier has work in hand */
     bool closing;
     enum exit_code failure;
@@ -157,6 +158,22 @@ bool pipeline_take_restart(struct pipeline *pipeline)
     pipeline->restart = false;
     unlock(pipeline);
     return restart;
+}
+
+void pipeline_note_progress(struct pipeline *pipeline)
+{
+    lock(pipeline);
+    pipeline->progress = true;
+    unlock(pipeline);
+}
+
+bool pipeline_take_progress(struct pipeline *pipeline)
+{
+    lock(pipeline);
+    bool progress = pipeline->progress;
+    pipeline->progress = false;
+    unlock(pipeline);
+    return progress;
 }
 
 static void release_records(struct batch *batch)

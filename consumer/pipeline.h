@@ -26,6 +26,11 @@ bool pipeline_take_restart(struct pipeline *pipeline);
 /* Reader: begins a new lap and lets go of what waits for the posters. */
 void pipeline_new_lap(struct pipeline *pipeline);
 
+/* Replier: answers became visible. Reader: whether any did since it asked last; laps that
+ * end without any follow each other more and more slowly. */
+void pipeline_note_progress(struct pipeline *pipeline);
+bool pipeline_take_progress(struct pipeline *pipeline);
+
 /* --- reader → poster --- */
 enum put { PUT_DONE, PUT_NO_ROOM, PUT_STALE };
 /* Moves the record into the batch that waits for its poster; on DONE its origin is taken.

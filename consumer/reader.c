@@ -23,6 +23,7 @@ enum {
     POLL_MS = 100,
     CLAIM_BASE_MS = 100,
     CLAIM_CAP_MS = 2000,
+    LAP_CAP_MS = 5000,
     COMMIT_FIRST_WAIT_MS = 8000,
     ROOM_WAIT_MS = 20,
     HOLD_MS =
@@ -53,6 +54,7 @@ struct reader {
     bool assigned; /* the group has spoken, and nothing was taken away since */
     int64_t claim_at_ms;
     unsigned claim_attempt;
+    unsigned idle_laps; /* in a row that ended before anything was answered */
     struct record held; /* what had no room; origin NULL: none */
     int64_t held_since_ms;
     bool paused;
@@ -106,8 +108,10 @@ static void start_over(struct reader *reader)
     source_detach(reader->stage->settings->source);
     for (size_t i = 0; i < reader->lane_count; i++)
         unclaim(&reader->lanes[i]);
-    reader->claim_at_ms = clock_monotonic_ms() +
-                          jitter_ms(reader->claim_attempt++, CLAIM_BASE_MS, CLAIM_CAP_MS);
+    if (pipeline_take_progress(reader->stage->pipeline))
+        reader->idle_laps = 0;
+    reader->claim_at_ms =
+        clock_monotonic_ms() + jitter_ms(reader->idle_laps++, CLAIM_BASE_MS, LAP_CAP_MS);
     end_lap_if(reader, FAILPOINT(RESTART_DONE));
 }
 

@@ -110,6 +110,7 @@ static void publish_now(struct replier *replier, struct batch *const *batches,
 {
     if (!conclude(replier, try_publish(replier, batches, count)))
         return;
+    pipeline_note_progress(replier->stage->pipeline);
     for (size_t i = 0; i < count; i++)
         metrics_answered(batches[i]);
 }

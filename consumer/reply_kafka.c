@@ -26,6 +26,7 @@ enum {
     ABORT_ATTEMPTS = 3,
     FAILURES_BEFORE_NEW_PRODUCER = 3,
     TAKE_BACK_AFTER_S = 3,
+    RIGHT_MAX = 640,
     OWN_TIMEOUT_MS = 4000 /* well below transaction.timeout.ms */
 };
 
@@ -38,6 +39,8 @@ struct reply {
     bool dead;         /* a fatal error: only a new producer helps */
     unsigned failures; /* in a row */
     int64_t begun_at_ms;
+    uint64_t refusals; /* for want of a right, since the last success */
+    uint64_t faults;   /* since the last success, for the log */
 };
 
 /* What an operator can do about it; NULL: nothing that we know of. */
@@ -79,11 +82,31 @@ static bool may_be_own_timeout(const struct reply *reply)
     return clock_monotonic_ms() - reply->begun_at_ms > OWN_TIMEOUT_MS;
 }
 
+/* Which right is missing on what; librdkafka says only that one is. */
+static void log_missing_right(struct reply *reply, rd_kafka_resp_err_t code)
+{
+    const struct config_values *values = config_values(reply->config);
+    char right[RIGHT_MAX];
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        snprintf(right, sizeof right, "Write and Describe on the topics %s and %s",
+                 values->topic_results, values->topic_dead_letters);
+    else if (code == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+        snprintf(right, sizeof right, "Write and Describe on the transactional id %s-%s",
+                 values->group, values->instance);
+    else if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
+        snprintf(right, sizeof right, "Read on the group %s", values->group);
+    else
+        return;
+    if (log_is_due(&reply->refusals))
+        log_event(LOG_ERROR, "right_missing",
+                  "Kafka refuses the answers; the consumer's principal lacks a right",
+                  LOG_T("grant", right), LOG_T("code", rd_kafka_err2name(code)));
+}
+
 /* Judges and destroys an error of a transactional call. */
 static enum port_status judge(struct reply *reply, rd_kafka_error_t *error,
                               const char *call)
 {
-    static uint64_t seen;
     if (error == NULL)
         return PORT_OK;
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
@@ -93,7 +116,8 @@ static enum port_status judge(struct reply *reply, rd_kafka_error_t *error,
     if (rd_kafka_error_is_fatal(error) ||
         (!rd_kafka_error_txn_requires_abort(error) && !retriable))
         reply->dead = true;
-    if (log_is_due(&seen))
+    log_missing_right(reply, code);
+    if (log_is_due(&reply->faults))
         log_event(LOG_WARNING, "kafka_transaction_failed", rd_kafka_error_string(error),
                   LOG_T("call", call), LOG_T("code", rd_kafka_err2name(code)),
                   LOG_T("next", reply->dead ? "new producer" : "abort"));
@@ -345,6 +369,8 @@ static enum port_status transact(struct reply *reply, struct batch *const *batch
     if (status != PORT_OK)
         return give_up(reply, status);
     reply->failures = 0;
+    reply->faults = reply->refusals = 0;
+    kafka_conf_transaction_went_well();
     return PORT_OK;
 }
 

@@ -3,18 +3,19 @@ lost, nothing doubled, and each record has exactly one visible answer.
 
 Runs the programs of POSTONCE_FAILPOINTS_BIN, built with -DPOSTONCE_FAILPOINTS=ON: a kill at those
 where the order of things matters most; FAILPOINT_ACTIONS=kill,stop,error,delay gives every
-point with each of these.
-"""
+point with each of these, FAILPOINT_PAIRS=N (and FAILPOINT_SEED) N pairs of them by chance:
+one, and in the life after it another. All pairs are walked by the simulation.
 
 import os
 import pathlib
+import random
 import re
 import signal
 
 import psycopg
 import pytest
 
-from harness import verify
+from harness import topics, verify
 from harness.product import TOP, binary
 from harness.wait import wait_until
 from harness.workload import Workload
@@ -116,6 +117,34 @@ def test_each(deploy, programs, label, action):
     deployment.stop_all()
     deployment.consume_to_end("z")
     verify.verify(deployment, poison=poison)
+
+
+# ---- two of them ----
+
+def pairs():
+    chance = random.Random(int(os.environ.get("FAILPOINT_SEED", "1")))
+    labels = [label for label in LABELS if label.split(".")[0] not in ("halt", *WAYS)]
+    for number in range(int(os.environ.get("FAILPOINT_PAIRS", "2"))):
+        one, other = (f"{chance.choice(labels)}={chance.choice(['kill', 'error', 'delay'])}"
+                      f"@{chance.randint(1, 3)}" for _ in range(2))
+        yield pytest.param(one, other, id=f"{number}-{one}-{other}")
+
+
+@pytest.mark.parametrize("one, other", pairs())
+def test_one_and_then_another(deploy, programs, one, other):
+    deployment = deploy(partitions=2, settings=SHORT)
+    work = Workload(seed=42, partitions=2)
+    deployment.send(work.opening() + work.take(60))
+    for name, plan in (("a", one), ("b", other)):
+        consumer = deployment.consumer(name, env={"FAILPOINTS": plan})
+        label = plan.partition("=")[0]
+        wait_until(lambda: reached(consumer, label) or deployment.committed() ==
+                   topics.end_offsets(deployment.kafka, deployment.commands), 40,
+                   f"{label} is reached, or the end")
+        deployment.send(work.take(20))
+        deployment.stop_all()
+    deployment.consume_to_end("z")
+    verify.verify(deployment)
 
 
 @pytest.mark.parametrize("action", ["kill", "error"])
