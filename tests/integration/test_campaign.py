@@ -81,7 +81,8 @@ def another_record_than_was_sent(evidence):
 
 def a_record_that_nobody_sent(evidence):
     last = evidence.commands[-1]
-    evidence.commands.append(dataclasses.replace(last, offset=last.offset + 1))
+    evidence.commands.append(dataclasses.replace(last, offset=last.offset + 1,
+                                                 headers=(*last.headers, ("x", b"1"))))
     evidence.facts["committed"][last.partition] += 1
 
 
@@ -212,11 +213,29 @@ def test_a_rewind_that_is_not_in_the_journal_is_seen(evidence):
 def test_a_send_that_was_not_acknowledged_may_be_there(evidence):
     """A failed send is one that may have arrived all the same, but only once."""
     allowed = copy.deepcopy(evidence)
-    record = allowed.commands[-1]
+    record = unique(allowed)
     content = allowed.journal.sent.pop(record.place)
     assert judge.judge(allowed).verdict == judge.INVALID
     allowed.journal.failed[content] = 1
     assert judge.judge(allowed).verdict == judge.VALID
+
+
+def unique(evidence):
+    """A record whose content was sent once."""
+    times = collections.Counter(evidence.journal.sent.values())
+    return next(record for record in reversed(evidence.commands)
+                if times[evidence.journal.sent[record.place]] == 1)
+
+
+def test_a_record_that_kafka_wrote_twice_is_one_more_duplicate(evidence):
+    """Without an acknowledgement of its own; of one that was never sent, more than that."""
+    copied = copy.deepcopy(evidence)
+    times = collections.Counter(copied.journal.sent.values())
+    record = next(each for each in copied.commands
+                  if times[copied.journal.sent[each.place]] > 1)
+    copied.journal.sent.pop(record.place)
+    verdict = judge.judge(copied)
+    assert verdict.verdict == judge.VALID and verdict.counts["written twice by Kafka"] == 1
 
 
 # ---- what cannot be known --------------------------------------------------------------
