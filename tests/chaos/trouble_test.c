@@ -335,15 +335,14 @@ static void late_publish(unsigned number, struct run_setup setup)
 
 /* Decided before the partitions were lost, published after they have come back: in
  * between their new owner has answered all of it, and nobody must do so again. Batches
- * have room for everything: a reader that is held up would notice later. */
+ * have room for everything, and the database has it all: nothing else could tell. */
 static void held_over_a_loss(struct run_setup setup)
 {
     struct world *world = new_world("a Kafka transaction begun before a loss");
     world_add_fault(
         world, (struct fault){
                    .call = CALL_PUBLISH, .first = 1, .status = PORT_OK, .held = true});
-    world->event =
-        (struct group_event){.event = SOURCE_LOST, .delivered = 20, .awaits_fault = true};
+    world->event = (struct group_event){.event = SOURCE_LOST, .comes_last = true};
     check_end(world, setup);
     CHECK_INT(world->event.event, SOURCE_NOTHING);
     check_same(world, reference);
@@ -390,7 +389,6 @@ int main(void)
         late_publish(number, two);
     }
     held_over_a_loss((struct run_setup){.posters = 1, .batch_records = 64});
-    held_over_a_loss((struct run_setup){.posters = 2, .batch_records = 64});
     world_free(reference);
     return test_end();
 }

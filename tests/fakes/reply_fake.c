@@ -7,7 +7,7 @@
 #include "base/must.h"
 #include "tests/fakes/world.h"
 
-enum { STALL_MS = 300, HOLD_MS = 5000 };
+enum { STALL_MS = 300, HOLD_MS = 20000 };
 
 struct reply {
     struct world *world;

@@ -90,12 +90,42 @@ static void ask_back(struct source *source, const struct group_event *event)
     world->event.event = SOURCE_NOTHING;
 }
 
+/* Records that were delivered and that the database does not have. */
+static size_t undecided(const struct source *source, int32_t partition)
+{
+    const struct partition_log *log = &source->world->logs[partition];
+    const struct position_row *row = books_position(source->world->books, partition);
+    size_t count = 0;
+    for (size_t i = 0; i < log->count; i++)
+        count += log->records[i].offset < source->lanes[partition].position &&
+                 (row == NULL || log->records[i].offset >= row->next_offset);
+    return count;
+}
+
+static bool is_at_end(const struct source *source)
+{
+    for (int i = 0; i < WORLD_PARTITIONS; i++)
+        if (!source->lanes[i].end_told)
+            return false;
+    return true;
+}
+
+/* Nothing more is delivered, and nothing of it is with a poster; while it is paused the
+ * reader holds one record. */
+static bool is_quiet(const struct source *source)
+{
+    size_t count = 0;
+    for (int32_t i = 0; i < WORLD_PARTITIONS; i++)
+        count += undecided(source, i);
+    return source->paused ? count <= 1 : is_at_end(source) && count == 0;
+}
+
 static void ask_back_if_due(struct source *source)
 {
     const struct world *world = source->world;
     const struct group_event *event = &world->event;
     if (event->event != SOURCE_NOTHING && world->delivered >= event->delivered &&
-        (!event->awaits_fault || world->fired > 0))
+        (!event->comes_last || (world->fired > 0 && is_quiet(source))))
         ask_back(source, event);
 }
 
@@ -235,7 +265,7 @@ static enum source_event next_event(struct source *source, struct record *record
 {
     if (source->pending == SOURCE_ASSIGNED)
         return assign(source);
-    if (source->pending == SOURCE_NOTHING && source->world->event.awaits_fault)
+    if (source->pending == SOURCE_NOTHING && source->world->event.comes_last)
         ask_back_if_due(source);
     if (source->pending != SOURCE_NOTHING)
         return source->pending;

@@ -115,14 +115,14 @@ struct fault {
     bool held;      /* publish: asks its last question when the group has assigned anew */
 };
 
-/* At `delivered` records the group asks back all partitions, or only one; if it awaits a
- * fault, not before one has fired. */
+/* At `delivered` records the group asks back all partitions, or only one; if it comes
+ * last, not before a fault has fired and the database has all that is delivered. */
 struct group_event {
     enum source_event event; /* SOURCE_REVOKED or SOURCE_LOST; NOTHING: none */
     unsigned delivered;
     bool only_one;
     int32_t partition;
-    bool awaits_fault;
+    bool comes_last;
 };
 
 /* At `at` delivered records, all of this partition that was not delivered is deleted, but
