@@ -185,6 +185,13 @@ def only_one():
     return lock
 
 
+def write_report(path, found):
+    missing = report.write(path, found)
+    if missing:
+        print("FAIL not run yet, or changed since: " + " ".join(missing))
+    return end(not missing, int(bool(missing)))
+
+
 def run_all(found, arguments):
     pair, lock = Pair(), only_one()
     workshops = [Workshop(number, 2 if arguments.jobs == 1 else 1)
@@ -205,8 +212,7 @@ def run_all(found, arguments):
         pair.close()
         lock.close()
     killed = [each for each in outcomes if each.killer and each.killer not in bad]
-    if arguments.report:
-        report.write(pathlib.Path(arguments.report), outcomes, bad)
+    report.remember(outcomes, bad)
     return end(len(killed), len(outcomes) - len(killed))
 
 
@@ -221,7 +227,8 @@ def arguments_of(words):
                         help="only see that every patch still applies")
     parser.add_argument("--baseline", action="store_true",
                         help="only see that every killer passes without a mutant")
-    parser.add_argument("--report", metavar="FILE", help="write the table of who killed whom")
+    parser.add_argument("--report", metavar="FILE",
+                        help="only write the table of who killed whom when they were run last")
     arguments = parser.parse_args(words)
     if arguments.report and arguments.names:
         parser.error("--report is of all mutants")
@@ -241,12 +248,14 @@ def main(words=None):
         return list_all(found)
     if arguments.apply_only:
         return apply_only(found)
+    if arguments.report:
+        return write_report(pathlib.Path(arguments.report), found)
     os.environ.pop("POSTONCE_BIN", None)
     return run_all(found, arguments)
 
 
 def entry():
-    if {"--list", "--apply-only"} & set(sys.argv):
+    if {"--list", "--apply-only", "--report"} & set(sys.argv):
         sys.exit(main())
     from harness.process import end_on_signals, run_program
     end_on_signals()

@@ -1,5 +1,13 @@
-"""The table of who killed whom, for docs/mutants.md."""
+"""Remembers what became of each mutant when it was run last, and writes the table of who
+killed whom, for docs/mutants.md. A patch that was changed since has to be run again."""
 
+import hashlib
+import json
+
+from .mutant import Killer
+from .workshop import TOP
+
+_MEMORY = TOP / "build" / "mutants" / "outcomes.json"
 _HEAD = """# Mutants
 
 Bugs seeded on purpose, and the test of `./check` that noticed each. Printed by
@@ -9,19 +17,43 @@ Bugs seeded on purpose, and the test of `./check` that noticed each. Printed by
 """
 
 
-def _cell(text):
-    return str(text).replace("|", "\\|")
+def _digest(mutant):
+    return hashlib.sha256(mutant.path.read_bytes()).hexdigest()
 
 
-def write(path, outcomes, bad):
+def _recall():
+    return json.loads(_MEMORY.read_text()) if _MEMORY.exists() else {}
+
+
+def remember(outcomes, bad):
     """`bad` are killers that fail without a mutant, too: they killed nobody."""
-    killed = sum(each.killer is not None and each.killer not in bad for each in outcomes)
-    rows = ["| mutant | what is broken | breaks | killed by |", "|---|---|---|---|"]
+    memory = _recall()
     for each in outcomes:
-        by = "**survived**" if each.killer is None else f"`{each.killer}`"
-        if each.killer in bad:
-            by = f"**void**: `{each.killer}` fails without it"
-        rows.append(f"| `{each.mutant.name}` | {_cell(each.mutant.what)} | "
-                    f"{_cell(each.mutant.breaks)} | {by} |")
-    path.write_text(_HEAD + f"{killed} of {len(outcomes)} killed.\n\n" + "\n".join(rows) + "\n",
+        killer = each.killer if each.killer not in bad else None
+        memory[each.mutant.name] = {"patch": _digest(each.mutant),
+                                    "killer": killer and [killer.kind, killer.target]}
+    _MEMORY.write_text(json.dumps(memory, indent=1, sort_keys=True) + "\n")
+
+
+def write(path, mutants):
+    """The table of these; the names of those that were not run as they are now instead, if
+    there are any."""
+    memory = _recall()
+    missing = [each.name for each in mutants
+               if memory.get(each.name, {}).get("patch") != _digest(each)]
+    if missing:
+        return missing
+    rows = ["| mutant | what is broken | breaks | killed by |", "|---|---|---|---|"]
+    killed = 0
+    for each in mutants:
+        killer = memory[each.name]["killer"]
+        killed += killer is not None
+        by = f"`{Killer(*killer)}`" if killer else "**survived**"
+        rows.append(f"| `{each.name}` | {_cell(each.what)} | {_cell(each.breaks)} | {by} |")
+    path.write_text(_HEAD + f"{killed} of {len(mutants)} killed.\n\n" + "\n".join(rows) + "\n",
                     encoding="utf-8")
+    return []
+
+
+def _cell(text):
+    return text.replace("|", "\\|")
