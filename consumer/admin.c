@@ -203,6 +203,8 @@ static unsigned write_page(const struct admin *admin, const char *method,
     return MHD_HTTP_METHOD_NOT_ALLOWED;
 }
 
+/* libmicrohttpd decides how many parameters it has. */
+/* NOLINTNEXTLINE(readability-function-size) */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
                                   const char *path, const char *method,
                                   const char *version, const char *upload,
@@ -237,7 +239,8 @@ static void split(const char *listen_at, char host[HOST_MAX], const char **port)
     MUST(colon != NULL);
     size_t size = (size_t)(colon - listen_at);
     bool bracketed = listen_at[0] == '[';
-    snprintf(host, HOST_MAX, "%.*s", (int)(size - 2 * bracketed), listen_at + bracketed);
+    snprintf(host, HOST_MAX, "%.*s", (int)(bracketed ? size - 2 : size),
+             listen_at + bracketed);
     *port = colon + 1;
 }
 

@@ -5,6 +5,7 @@ Runs the programs of POSTONCE_FAILPOINTS_BIN, built with -DPOSTONCE_FAILPOINTS=O
 where the order of things matters most; FAILPOINT_ACTIONS=kill,stop,error,delay gives every
 point with each of these, FAILPOINT_PAIRS=N (and FAILPOINT_SEED) N pairs of them by chance:
 one, and in the life after it another. All pairs are walked by the simulation.
+"""
 
 import os
 import pathlib
