@@ -5,6 +5,7 @@ cannot see completely makes the verdict unknown, and unknown fails like invalid.
 """
 
 import dataclasses
+import json
 import pathlib
 import sys
 import types
@@ -284,7 +285,7 @@ def main(arguments):
         print(finding)
     if len(verdict.findings) > FINDINGS_SHOWN:
         print(f"… and {len(verdict.findings) - FINDINGS_SHOWN} more")
-    print(" ".join(f"{name}={count}" for name, count in sorted(verdict.counts.items())))
+    print(json.dumps(verdict.counts, sort_keys=True))
     print(verdict.verdict)
     return {VALID: 0, INVALID: 1, UNKNOWN: 3}[verdict.verdict]
 

@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import hashlib
 import itertools
+import json
 import random
 import shutil
 import subprocess
@@ -192,7 +193,7 @@ class Phase:
         if verdict != "valid" or done.returncode != 0:
             self._violate(f"{when} the oracle says {verdict}: {lines[:20]} {done.stderr[-500:]}")
         if len(lines) > 1:
-            self._verdict_counts = dict(pair.split("=") for pair in lines[-2].split())
+            self._verdict_counts = json.loads(lines[-2])
 
     # ---- rewinds ----
 
@@ -293,8 +294,7 @@ class Phase:
     def _take_the_rest(self):
         outcome, observers, world = self.outcome, self._observers, self._world
         world.poll()
-        counts = {name: int(value) for name, value in self._verdict_counts.items()}
-        outcome.counters.update(counts)
+        outcome.counters.update(self._verdict_counts)
         outcome.counters["i4_samples"] += observers.i4_samples
         outcome.counters["i16_samples"] += observers.i16_samples
         outcome.highest("rss_mb", observers.rss_max_mb)

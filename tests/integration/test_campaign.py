@@ -276,7 +276,8 @@ def test_records_that_are_not_decided_yet_are_unknown(judged, tmp_path):
 
 def test_the_exit_code_tells_the_verdict(judged, tmp_path, capsys):
     assert judge.main([str(judged)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "valid"
+    counts, verdict = capsys.readouterr().out.splitlines()[-2:]
+    assert verdict == "valid" and json.loads(counts)["applied"] > 0
     assert judge.main([str(tmp_path)]) == 3
     assert capsys.readouterr().out.splitlines()[-1] == "unknown"
     assert judge.main([]) == 2
