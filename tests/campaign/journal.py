@@ -1,7 +1,8 @@
 """The journal of a phase: what Kafka has acknowledged and which rewinds were made, one JSON
 object a line, appended while it happens. The oracle believes it before it believes a topic.
 
-    {"sent": [partition, offset], "digest": …}    acknowledged, and where
+    {"sent": [partition, offset], "digest": …}    acknowledged, and where; no offset: Kafka
+                                                  had it already and does not say where
     {"failed": digest}                            not acknowledged: may be on the topic or not
     {"rewound": {partition: [target, committed]}} these records are answered once more
     {"end": count}                                closed in order, after so many lines
@@ -64,6 +65,7 @@ class Read:
 
     def __init__(self, path):
         self.sent = {}     # (partition, offset) -> digest
+        self.somewhere = {}  # digest -> how often acknowledged without an offset
         self.failed = {}   # digest -> how often
         self.rewound = []  # {partition: (target, committed)}
         self.twice = []    # places that were acknowledged more than once
@@ -80,10 +82,7 @@ class Read:
         except ValueError:
             raise Incomplete(f"line {number + 1} of the journal is broken") from None
         if "sent" in entry:
-            place = tuple(entry["sent"])
-            if place in self.sent:
-                self.twice.append(place)
-            self.sent[place] = entry["digest"]
+            self._take_sent(tuple(entry["sent"]), entry["digest"])
         elif "failed" in entry:
             self.failed[entry["failed"]] = self.failed.get(entry["failed"], 0) + 1
         elif "rewound" in entry:
@@ -92,3 +91,11 @@ class Read:
         elif entry.get("end") != number:
             raise Incomplete(f"line {number + 1} of the journal: lines are missing before it")
         return "end" in entry
+
+    def _take_sent(self, place, content):
+        if place[1] is None:
+            self.somewhere[content] = self.somewhere.get(content, 0) + 1
+            return
+        if place in self.sent:
+            self.twice.append(place)
+        self.sent[place] = content

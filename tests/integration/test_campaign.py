@@ -12,7 +12,7 @@ import shutil
 import pytest
 
 from campaign import dump, judge, report
-from campaign.journal import Journal, digest
+from campaign.journal import Journal, Read, digest
 from campaign.load import MIX, Commands
 from campaign.logs import Log, generations
 from harness.topics import Record
@@ -218,6 +218,19 @@ def test_a_send_that_was_not_acknowledged_may_be_there(evidence):
     assert judge.judge(allowed).verdict == judge.INVALID
     allowed.journal.failed[content] = 1
     assert judge.judge(allowed).verdict == judge.VALID
+
+
+def test_an_acknowledgement_without_an_offset_is_one_of_a_record_somewhere(evidence, tmp_path):
+    allowed = copy.deepcopy(evidence)
+    record = unique(allowed)
+    written = Journal(tmp_path / "journal.jsonl")
+    written.sent(0, None, allowed.journal.sent.pop(record.place))
+    written.mark_end()
+    allowed.journal.somewhere = Read(tmp_path / "journal.jsonl").somewhere
+    assert judge.judge(allowed).verdict == judge.VALID
+    allowed.commands.remove(record)
+    assert ("acknowledged without an offset, and not on the topic"
+            in judge.judge(allowed).findings)
 
 
 def unique(evidence):
