@@ -1,0 +1,124 @@
+"""The batch statements use the plans they were made for, whatever the tables hold: nobody
+sees a plan that has changed until the inbox is too big for it.
+
+auto_explain writes the plan of every statement into the server's log. PLAN_ROWS=10000000
+fills the inbox as far as the figures of docs/performance.md go; a hundredth will do here.
+"""
+
+import json
+import os
+import re
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from harness.commands import open_account, record
+from harness.postgres import Postgres, with_database
+from harness.workload import Workload
+
+ROWS = int(os.environ.get("PLAN_ROWS", "100000"))
+
+# What tells a statement, and the only ways into the tables that it may use.
+INTENDED = {
+    "SELECT p.partition, p.epoch": {("stream_position", "stream_position_pkey")},
+    "SELECT a.account_id, a.balance": {("account", "account_name_key"),
+                                       ("account", "account_pkey"),
+                                       ("transfer", "transfer_pkey")},
+    "SELECT w.ordinal, i.outcome": {("inbox", "inbox_pkey")},
+    "CROSS JOIN LATERAL": {("dead_letter", "dead_letter_pkey")},
+    "SELECT t.payment_id, t.debit": {("transfer", "transfer_pkey"),
+                                     ("transfer", "transfer_refunds_idx")},
+    "UPDATE postonce.account": {("account", "account_pkey")},
+    "UPDATE postonce.stream_position": {("stream_position", "stream_position_pkey")},
+    "INSERT INTO postonce.inbox": set(),
+    "INSERT INTO postonce.transfer": set(),
+    "INSERT INTO postonce.account": set(),
+    "INSERT INTO postonce.dead_letter": set(),
+}
+_ENTRY = re.compile(r"^\S+ \S+ UTC \[\d+\] (\S+) postonce poster\S* LOG: .* plan:\n((?:\t.*\n)+)",
+                    re.MULTILINE)
+
+
+def plans(log, database):
+    """(the statement, its plan) of every posting statement, in order."""
+    for found, text in _ENTRY.findall(log):
+        if found == database:
+            entry = json.loads(text)
+            yield " ".join(entry["Query Text"].split()), entry["Plan"]
+
+
+def accesses(node):
+    """Each way into a table: (table, index), or (table, kind of scan)."""
+    if node["Node Type"] in ("ModifyTable", "LockRows"):
+        pass
+    elif "Relation Name" in node:
+        yield node["Relation Name"], node.get("Index Name", node["Node Type"])
+    for child in node.get("Plans", ()):
+        yield from accesses(child)
+
+
+@pytest.fixture
+def explained(deploy):
+    deployment = deploy(settings={"batch.records": "50"})
+    if not isinstance(deployment.postgres, Postgres):
+        pytest.skip("the log of a server that was given from outside is not ours")
+    with psycopg.connect(with_database(deployment.postgres.admin_url, deployment.database),
+                         autocommit=True) as connection:
+        for name, value in (("session_preload_libraries", "auto_explain"),
+                            ("auto_explain.log_min_duration", "0"),
+                            ("auto_explain.log_format", "json")):
+            connection.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                sql.Identifier(deployment.database), sql.SQL(name), sql.Literal(value)))
+        for table in ("inbox", "transfer", "account"):
+            connection.execute(f"ALTER TABLE postonce.{table} SET (autovacuum_enabled = off)")
+    return deployment
+
+
+def posted(deployment, records):
+    """The plans that posting these takes."""
+    log = deployment.postgres.directory / "postgres.log"
+    start = log.stat().st_size
+    deployment.send(records)
+    deployment.consume_to_end()
+    with open(log, "rb") as file:
+        file.seek(start)
+        return list(plans(file.read().decode(errors="replace"), deployment.database))
+
+
+def check(found):
+    seen = set()
+    for statement, plan in found:
+        for start, intended in INTENDED.items():
+            if start in statement:
+                seen.add(start)
+                assert set(accesses(plan)) <= intended, (statement, plan)
+                break
+        else:
+            assert not list(accesses(plan)), f"a statement that nobody expects: {statement}"
+    assert seen == set(INTENDED), f"never seen: {set(INTENDED) - seen}"
+
+
+def grow(deployment, rows):
+    """Refusals, as the product stores them; without ANALYZE, and before any vacuum."""
+    deployment.query("""
+        WITH added AS (
+            INSERT INTO postonce.inbox (topic, key, operation, client, fingerprint, outcome,
+                                        code, result, partition, "offset")
+            SELECT 'old', 'old-' || n, 'transfer', 'c', sha256(n::text::bytea), 'rejected',
+                   'unknown_account', repeat('x', 300)::bytea, 0, n
+              FROM generate_series(1, %s::bigint) AS n RETURNING 1)
+        SELECT count(*) FROM added""", rows)
+
+
+def some(work, number):
+    """Of everything, an account that is opened, too."""
+    return [record(f"plan-{number}", open_account(f"plan-{number}"))] + work.take(300)
+
+
+def test_on_an_empty_a_small_and_a_big_inbox(explained):
+    work = Workload(seed=77)
+    check(posted(explained, work.opening() + some(work, 1)))
+    check(posted(explained, some(work, 2)))
+    grow(explained, ROWS)
+    check(posted(explained, some(work, 3)))
