@@ -32,6 +32,7 @@ def _own_directory():
 
 
 DIRECTORY, _LOCK = _own_directory()  # the lock is held as long as this process lives
+_SPREAD = ("test_failpoints", "test_servers_away", "test_two_consumers")
 _NEED_NO_PRODUCT = ("test_harness", "test_oracle", "test_mutants")
 
 
@@ -63,9 +64,17 @@ def pytest_unconfigure():
     leave(_status[0])
 
 
+def _group(number, module):
+    """What stays together on one worker: a file, whose fixtures are made once; but the longest
+    ones, that have none of their own, are spread."""
+    return f"{module}-{number % 3}" if module in _SPREAD else module
+
+
 def pytest_collection_modifyitems(items):
     """A test of the product that finds no product fails at once and says why; a fault test
     without servers of our own is left out and says so."""
+    for number, item in enumerate(items):
+        item.add_marker(pytest.mark.xdist_group(_group(number, item.module.__name__)))
     given = [name for name in ("TEST_POSTGRES", "TEST_KAFKA") if os.environ.get(name)]
     for item in items:
         if not item.module.__name__.startswith(_NEED_NO_PRODUCT):
