@@ -168,21 +168,26 @@ static rd_kafka_t *producer_new(const struct run *run)
     return producer;
 }
 
+/* As an array: librdkafka's variadic form is a GNU expression. */
 static void send_one(struct run *run, rd_kafka_t *producer, int partitions, size_t index,
                      int64_t unix_ms)
 {
     static const char start[] = "{\"idempotency_key\":\"";
-    const char *line = run->lines[index], *key = line + sizeof start - 1;
+    char *line = run->lines[index];
+    const char *key = line + sizeof start - 1;
     char correlation[24];
     snprintf(correlation, sizeof correlation, "%zu", index);
-    rd_kafka_resp_err_t err = rd_kafka_producev(
-        producer, RD_KAFKA_V_TOPIC(run->commands),
-        RD_KAFKA_V_PARTITION((int32_t)(index % (size_t)partitions)),
-        RD_KAFKA_V_HEADER("idempotency-key", key, (ssize_t)strcspn(key, "\"")),
-        RD_KAFKA_V_HEADER("correlation-id", correlation, -1),
-        RD_KAFKA_V_VALUE(run->lines[index], strlen(line)), RD_KAFKA_V_TIMESTAMP(unix_ms),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
-    MUST(err == 0);
+    const rd_kafka_vu_t fields[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = run->commands},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = (int32_t)index % partitions},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = unix_ms},
+        {.vtype = RD_KAFKA_VTYPE_HEADER,
+         .u.header = {"idempotency-key", key, (ssize_t)strcspn(key, "\"")}},
+        {.vtype = RD_KAFKA_VTYPE_HEADER, .u.header = {"correlation-id", correlation, -1}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {line, strlen(line)}},
+    };
+    MUST(rd_kafka_produceva(producer, fields, sizeof fields / sizeof *fields) == NULL);
 }
 
 static void send_all(struct run *run, rd_kafka_t *producer, int partitions)

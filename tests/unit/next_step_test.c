@@ -137,7 +137,8 @@ static void the_page(void)
         CHECK(fread(page, 1, sizeof page - 1, file) > 0);
         fclose(file);
     }
-    CHECK(strstr(page, shown) != NULL);
+    const char *found = strstr(page, shown);
+    CHECK(found != NULL && strlen(found) == size); /* and nothing behind it */
     free(shown);
 }
 
