@@ -30,6 +30,7 @@ struct batch {
     uint64_t lap; /* see worker.h: a batch of an earlier lap is dropped unanswered */
     size_t capacity;
     size_t count;
+    size_t bytes;                     /* that the records' origins hold */
     struct record *records;           /* [capacity] */
     struct answer *answers;           /* [capacity] */
     struct next_offset *next_offsets; /* [capacity] */

@@ -18,6 +18,7 @@
 enum {
     SPARE_BATCHES = 14, /* small batches that may wait for the replier while it commits */
     FULL_BATCHES = 4,   /* records in flight: at most so many full batches */
+    BYTES_MAX = 32 << 20, /* and no more once they hold so much: large ones are few */
     HALTS_MAX = 1024
 };
 
@@ -51,7 +52,7 @@ struct pipeline {
     size_t decided_count;
     struct batch *spare;
     size_t batches_made, batches_max, batches_out;
-    size_t records_out;
+    size_t records_out, bytes_out; /* in flight */
     struct request request;
     struct halt halts[HALTS_MAX];
     size_t halt_count;
@@ -185,6 +186,8 @@ static void release_records(struct batch *batch)
 static void give_back(struct pipeline *pipeline, struct batch *batch)
 {
     pipeline->records_out -= batch->count;
+    pipeline->bytes_out -= batch->bytes;
+    batch->bytes = 0;
     batch->count = batch->next_offset_count = batch->results_used = 0;
     batch->next = pipeline->spare;
     pipeline->spare = batch;
@@ -231,7 +234,8 @@ static struct batch *take_spare(struct pipeline *pipeline)
 static bool has_room(const struct pipeline *pipeline)
 {
     return pipeline->records_out <
-           (FULL_BATCHES + 2 * pipeline->posters) * pipeline->batch_records;
+               (FULL_BATCHES + 2 * pipeline->posters) * pipeline->batch_records &&
+           pipeline->bytes_out < BYTES_MAX;
 }
 
 static enum put put_locked(struct pipeline *pipeline, struct record *record)
@@ -247,7 +251,9 @@ static enum put put_locked(struct pipeline *pipeline, struct record *record)
         return PUT_NO_ROOM;
     (*filling)->records[(*filling)->count++] = *record;
     record->origin = NULL;
+    (*filling)->bytes += record->size;
     pipeline->records_out++;
+    pipeline->bytes_out += record->size;
     if ((*filling)->count == 1)
         change(pipeline);
     return PUT_DONE;
@@ -332,12 +338,16 @@ void pipeline_drop(struct pipeline *pipeline, struct batch *batch)
 
 void pipeline_compact(struct pipeline *pipeline, struct batch *batch, size_t first)
 {
-    size_t kept = first;
+    size_t kept = first, released = 0;
     for (size_t i = first; i < batch->count; i++)
         if (batch->records[i].origin != NULL)
             batch->records[kept++] = batch->records[i];
+        else
+            released += batch->records[i].size;
     lock(pipeline);
     pipeline->records_out -= batch->count - kept;
+    pipeline->bytes_out -= released;
+    batch->bytes -= released;
     batch->count = kept;
     unlock(pipeline);
 }

@@ -4,6 +4,7 @@
 #define CONSUMER_CORE_RECORD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "schema/command.h"
@@ -19,6 +20,7 @@ struct record {
         follows;   /* the position before it: everything below must be decided already */
     int64_t epoch; /* of the claim under which it was read */
     void *origin;  /* what the source gave us, released by source_release() */
+    size_t size;   /* bytes that origin holds: key, value and headers */
     struct uuid payment_id;                        /* set for valid commands */
     uint8_t fingerprint[COMMAND_FINGERPRINT_SIZE]; /* set for valid commands */
     struct intake intake;

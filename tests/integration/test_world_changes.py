@@ -14,6 +14,7 @@ from harness.wait import wait_until
 
 FRESH = {"kafka.topic.metadata.refresh.interval.ms": "1000"}
 RSS_MAX_KB = 128 * 1024
+LARGE_RSS_MAX_KB = 192 * 1024  # 32 MB in flight, copied once into dead letters, and prefetched
 
 
 def opening(partition=0):
@@ -148,6 +149,25 @@ def test_a_backlog_while_postgres_is_away_costs_no_memory(deploy, postgres):
     assert peak_rss_kb(consumer) < RSS_MAX_KB
     assert descriptors(consumer) <= before + 4
     assert consumer.stop() == 0
+
+
+@pytest.mark.faults
+def test_large_records_while_postgres_is_away_cost_little_memory(deploy, postgres):
+    """What is in flight is bounded by its bytes, too: here 200 MB of it wait."""
+    deployment = deploy(partitions=2)
+    consumer = deployment.consumer()
+    deployment.send(opening())
+    deployment.wait_caught_up(consumers=[consumer])
+    postgres.stop_immediate()
+    large = [record(f"large-{n}", b"x" * 500_000, n % 2) for n in range(400)]
+    deployment.send(large + pays(0, 3), 120)
+    wait_until(lambda: "event=paused" in consumer.log.read_text(), 40, "reading pauses")
+    postgres.restart()
+    deployment.wait_caught_up(120, consumers=[consumer])
+    assert balance(deployment) == 3
+    assert peak_rss_kb(consumer) < LARGE_RSS_MAX_KB
+    assert consumer.stop() == 0
+    verify.verify(deployment)
 
 
 @pytest.mark.faults
