@@ -54,6 +54,12 @@ class Observers:
         return sum(self.next_offsets.values()) - sum(self.committed.values())
 
     def _repeat(self, look, every):
+        try:
+            self._look_until_stopped(look, every)
+        except Exception as error:  # or the thread would end and nobody would know
+            self.violations.append(f"an observer broke off: {error!r}")
+
+    def _look_until_stopped(self, look, every):
         connection = None
         while not self._stop.wait(every):
             try:
@@ -62,7 +68,7 @@ class Observers:
                                          options="-c statement_timeout=3000",
                                          application_name="campaign observer")
                 look(connection)
-            except (psycopg.Error, KafkaException, OSError):
+            except (psycopg.Error, KafkaException, OSError, KeyError):  # a topic unknown
                 with contextlib.suppress(Exception):
                     connection.close()
                 connection = None

@@ -28,6 +28,7 @@ from .world import World
 
 LAG_ZERO_S = 60
 REWINDS = ("earliest", "time", "deleted")
+SAMPLES_PER_S = 0.5  # at least, however much of the time the servers are away
 
 _BOOKS = ("SELECT * FROM postonce.account ORDER BY account_id",
           "SELECT * FROM postonce.transfer ORDER BY payment_id",
@@ -111,11 +112,12 @@ class Phase:
         nemesis.run(self.plan.seconds)
         nemesis.finish()
         self._heal()
+        healed = time.monotonic()
         self._load.stop()
-        self._require_lag_zero()
+        self._require_lag_zero(healed)
         self._take(nemesis, opening)
         self._world.stop_consumers()
-        self._judge("after the faults")
+        self._judge("after the faults", "--never-rewound")
         for kind in self.plan.rewinds:
             self._rewind(kind)
         if self.plan.rewinds:
@@ -155,18 +157,18 @@ class Phase:
                 actor.proxy.well()
         self._world.poll()
 
-    def _require_lag_zero(self):
-        """I12. The load has ended after the last fault, so the time is counted from then."""
-        took = self._wait_lag_zero()
+    def _require_lag_zero(self, healed):
+        """I12: the load ends meanwhile, so that zero can be seen; no time is given for that."""
+        took = self._wait_lag_zero(since=healed)
         if took is None:
             self._violate(f"I12: lag was not 0 within {LAG_ZERO_S} s of the last heal: "
                           f"{self._deployment.committed()}")
             self._wait_lag_zero(120)
         self.outcome.highest("lag_zero_s", took or LAG_ZERO_S)
 
-    def _wait_lag_zero(self, seconds=LAG_ZERO_S):
+    def _wait_lag_zero(self, seconds=LAG_ZERO_S, since=None):
         """Looks after the consumers meanwhile: one that ends with 70 is started again."""
-        began = time.monotonic()
+        began = time.monotonic() if since is None else since
         while time.monotonic() < began + seconds:
             self._world.poll()
             if lag_is_zero(self._deployment):
@@ -180,8 +182,9 @@ class Phase:
 
     # ---- the verdict ----
 
-    def _judge(self, when):
-        """By the oracle, as a program of its own."""
+    def _judge(self, when, *audit_options):
+        """By the oracle, as a program of its own, and by what an operator would run."""
+        self._audit(when, audit_options)
         self._journal.mark_end()
         dump.write(self._deployment, self._directory)
         done = subprocess.run([sys.executable, "-m", "campaign.judge", self._directory],
@@ -194,6 +197,13 @@ class Phase:
             self._violate(f"{when} the oracle says {verdict}: {lines[:20]} {done.stderr[-500:]}")
         if len(lines) > 1:
             self._verdict_counts = json.loads(lines[-2])
+
+    def _audit(self, when, options):
+        done = self._deployment.verb("audit", "--topic", *options)
+        self.outcome.counters["audits without a finding"] += done.returncode == 0
+        if done.returncode != 0:
+            self._violate(f"{when} postonce audit ends with {done.returncode}: "
+                          f"{done.stdout[-1000:]} {done.stderr[-500:]}")
 
     # ---- rewinds ----
 
@@ -306,8 +316,10 @@ class Phase:
         outcome.counters["exits with 70"] += world.exits[70]
         for sentence in itertools.chain(world.violations, observers.violations):
             self._violate(sentence)
-        if not observers.i4_samples or not observers.i16_samples:
-            self._violate("nothing was observed")
+        wanted = SAMPLES_PER_S * self.plan.seconds
+        if min(observers.i4_samples, observers.i16_samples) < wanted:
+            self._violate(f"only {observers.i4_samples} and {observers.i16_samples} samples of"
+                          f" I4 and I16; at least {wanted:.0f} are wanted")
 
     def _take_log(self, log):
         counters = self.outcome.counters

@@ -1,4 +1,5 @@
 """tests/campaign/report FILE…: one Markdown page from the reports of one run or of several.
+Exit 1 if anything went wrong, proves nothing, or is less than what is wanted.
 
 Only counters are printed, so that no number is ever typed by hand.
 """
@@ -16,6 +17,13 @@ from harness.postgres import connect
 from harness.product import TOP
 
 NEVER_IN_VAIN = 5  # a fault attempted so often must have taken effect at least once
+# The least parts of all commands that a load must have to prove anything.
+SHARES = (("duplicate", 0.10), ("conflict", 0.02), ("malformed", 0.02), ("rejected", 0.10))
+# What all runs together must have shown before the promise counts as tested.
+GOALS = {
+    "kill -9 of consumers": 1000, "zombies": 100, "of these stopped by the fence": 50,
+    "PostgreSQL crashes": 200, "of these with a COMMIT in doubt": 50, "broker kills": 50,
+    "rebalances (generations seen, at least)": 300, "rewinds with equal books": 20}
 _TABLES = ("counters", "attempted", "effective", "no_occasion")
 
 
@@ -80,7 +88,16 @@ class Total:
             reasons.append("no fault took effect")
         if not self.counters["commands"]:
             reasons.append("no command was judged")
-        return reasons
+        return reasons + [f"{name}: only {self.share(name):.1%} of the commands, wanted are"
+                          f" {least:.0%}" for name, least in SHARES if self.share(name) < least]
+
+    def share(self, name):
+        return self.counters[name] / max(1, self.counters["commands"])
+
+    def short_of(self):
+        """The goals that are not reached."""
+        return [f"{name}: {count} of {GOALS[name]}" for name, count in self.sums().items()
+                if count < GOALS.get(name, 0)]
 
     def exit_code(self):
         if self.violations or self.broken or not self.counters["verdicts valid"]:
@@ -114,8 +131,8 @@ class Total:
             "broker kills": of("broker_kill", "coordinator_kill",
                                 "transaction_coordinator_kill"),
             "rebalances (generations seen, at least)": self.counters["rebalances"],
-            "rewinds with equal books": sum(count for name, count in effective.items()
-                                            if name.startswith("rewind_"))}
+            "rewinds with equal books": of("rewind_earliest", "rewind_time"),
+            "groups deleted, with equal books": of("rewind_deleted")}
 
     def as_text(self):
         lines = [f"{name}: {count}" for name, count in self.sums().items()]
@@ -131,12 +148,16 @@ class Total:
                  ("seeds", ", ".join(map(str, self.seeds))),
                  *sorted(self.versions.items()), ("minutes", f"{self.minutes:.0f}"),
                  ("phases, each judged by the oracle", self.phases),
+                 *((f"{name}, of all commands", f"{self.share(name):.1%}")
+                   for name, _ in SHARES),
                  ("violations", len(self.violations)), ("phases broken off", self.broken)]
         return "\n".join([
             "# The campaign's report", "",
             "Printed by `tests/campaign/report` from the counters of `tests/campaign/run`.", "",
             *_table(("run", ""), facts), "", "## What took effect", "",
-            *_table(("fault", "times"), self.sums().items()), "", "## Every kind of fault", "",
+            *_table(("fault", "times", "wanted"), (
+                (name, count, GOALS.get(name, "")) for name, count in self.sums().items())),
+            "", "## Every kind of fault", "",
             "No occasion: nobody was at work, so nothing was attempted.", "",
             *_table(("fault", "attempted", "took effect", "no occasion"), (
                 (name, self.attempted[name], self.effective[name], self.no_occasion[name])
@@ -144,6 +165,7 @@ class Total:
             "", "## What was seen", "", *_table(("counter", ""), sorted(self.counters.items())),
             "", *_table(("highest", ""), ((name, f"{value:.1f}") for name, value
                                           in sorted(self.maxima.items()))),
+            *[f"\nNOT ENOUGH: {goal}" for goal in self.short_of()],
             *[f"\nVOID: {reason}" for reason in self.void()],
             *[f"\nVIOLATION: {sentence}" for sentence in self.violations]])
 
@@ -178,7 +200,7 @@ def main(files):
         with open(file) as opened:
             total.add_up(json.load(opened))
     print(total.as_markdown())
-    return 1 if total.exit_code() else 0
+    return 1 if total.exit_code() or total.short_of() else 0
 
 
 if __name__ == "__main__":

@@ -301,7 +301,9 @@ def test_the_exit_code_tells_the_verdict(judged, tmp_path, capsys):
 @pytest.fixture
 def total():
     found = report.Total(1)
-    found.counters = collections.Counter({"commands": 10, "verdicts valid": 1})
+    found.counters = collections.Counter({
+        "commands": 10, "verdicts valid": 1, "duplicate": 1, "conflict": 1, "malformed": 1,
+        "rejected": 1})
     found.attempted["kill"] = found.effective["kill"] = 10
     return found
 
@@ -317,6 +319,11 @@ def test_a_run_whose_faults_had_no_effect_is_void(total):
     assert len(total.void()) == 3
 
 
+def test_a_load_that_is_not_mixed_enough_is_void(total):
+    total.counters["duplicate"] = 0
+    assert total.exit_code() == 4 and "duplicate" in total.void()[0]
+
+
 def test_a_violation_fails_whatever_took_effect(total):
     total.violations.append("I4: …")
     assert total.exit_code() == 1 and "VIOLATION: I4" in total.as_markdown()
@@ -325,8 +332,21 @@ def test_a_violation_fails_whatever_took_effect(total):
 def test_reports_are_added_up(total, tmp_path, capsys):
     file = tmp_path / "one.json"
     file.write_text(total.as_json())
-    assert report.main([str(file), str(file)]) == 0
-    assert "| kill -9 of consumers | 20 |" in capsys.readouterr().out
+    assert report.main([str(file), str(file)]) == 1
+    shown = capsys.readouterr().out
+    assert "| kill -9 of consumers | 20 | 1000 |" in shown
+    assert "NOT ENOUGH: kill -9 of consumers: 20 of 1000" in shown
+
+
+def test_a_report_that_reaches_its_goals_passes(total, tmp_path, capsys):
+    for name in ("kill", "fenced_zombie", "postgres_crash_in_commit", "broker_kill",
+                 "rewind_time"):
+        total.effective[name] = total.attempted[name] = 1000
+    total.counters["rebalances"] = 300
+    file = tmp_path / "one.json"
+    file.write_text(total.as_json())
+    assert report.main([str(file)]) == 0
+    assert "NOT ENOUGH" not in capsys.readouterr().out
 
 
 def test_a_digest_tells_records_apart():
