@@ -61,7 +61,8 @@ def test_a_child_dies_with_a_killed_parent(tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
-    assert started_at(child) is not None
+    name = pathlib.Path(f"/proc/{child}/comm")
+    wait_until(lambda: name.read_text() == "sleep\n", 5, "setpriv has done its work")
     parent.kill()
     parent.wait()
     wait_until(lambda: started_at(child) is None, 5, "the child dies with its parent")
