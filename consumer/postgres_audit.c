@@ -14,6 +14,10 @@
 
 static const struct pg_statement begin = {
     .sql = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"};
+/* Before the snapshot: a table that is rewritten between the two looks empty to it. */
+static const struct pg_statement lock_tables = {
+    .sql = "LOCK TABLE postonce.account, postonce.transfer, postonce.inbox,"
+           " postonce.dead_letter, postonce.stream_position IN ACCESS SHARE MODE"};
 /* Hash joins and aggregates of large tables want more than a server's careful default. */
 static const struct pg_statement set_work_mem = {
     .sql = "SELECT set_config('work_mem', '64MB', true)"
@@ -25,6 +29,7 @@ enum port_status postgres_audit_begin(struct postgres_audit *audit)
 {
     pg_begin(audit->pg);
     pg_send(audit->pg, &begin);
+    pg_send(audit->pg, &lock_tables);
     pg_send(audit->pg, &set_work_mem);
     pg_send(audit->pg, &take_snapshot);
     return pg_wait(audit->pg);

@@ -13,8 +13,12 @@ static const struct session_setting {
      {"pg_catalog, pg_temp", "pg_catalog, pg_temp", "pg_catalog, pg_temp",
       "pg_catalog, pg_temp"}},
     {"statement_timeout", {"8s", "8s", "0", "0"}},
-    {"lock_timeout", {"6s", "6s", "0", "6s"}},
-    {"idle_in_transaction_session_timeout", {"5s", "5s", "60s", "10min"}},
+    {"lock_timeout", {"6s", "6s", "0", "0"}},
+    /* An audit may read a topic for hours without a question to the database; but one
+     * that was left in a pager is not to keep its snapshot over a weekend. */
+    {"idle_in_transaction_session_timeout", {"5s", "5s", "60s", "12h"}},
+    {"transaction_timeout", {NULL, NULL, NULL, "0"}}, /* since version 17 */
+    {"idle_session_timeout", {NULL, NULL, NULL, "0"}},
     {"default_transaction_isolation",
      {"read committed", "read committed", "read committed", "repeatable read"}},
     /* The posting statements all take a few keys into a big table, and there is one right

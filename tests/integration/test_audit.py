@@ -661,9 +661,7 @@ def test_what_an_open_transaction_hides_is_waited_for(deploy):
     assert producer.flush(30) == 0
     deployment.send([record("b", open_account("b"), 0)])
     deployment.consume_to_end()
-    with subprocess.Popen([binary("postonce"), "audit", "--topic",
-                           *options_of(deployment.settings)], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, env=clean_environment()) as process:
+    with started(deployment, "--topic") as process:
         wait_until(lambda: process.poll() is not None or deployment.query(
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
             " AND application_name = 'postonce audit' AND state = 'idle in transaction'"
@@ -709,6 +707,34 @@ def test_what_retention_has_deleted_is_not_missed(deploy, topic):
     deployment.send([record("b", open_account("b"), 0)])
     deployment.consume_to_end()
     clean(deployment, "--topic")
+
+
+# ---- the session ----
+
+def started(deployment, *arguments, **options):
+    """An audit that runs on its own."""
+    return subprocess.Popen([binary("postonce"), "audit", *arguments,
+                             *options_of({**deployment.settings, **options})], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env=clean_environment())
+
+
+def test_a_table_that_is_rewritten_just_before_the_snapshot(deploy):
+    """An old snapshot would see an empty table; and the wait for the lock may be long."""
+    deployment = deploy()
+    decided(deployment)
+    with connect(deployment.postgres.url(deployment.database)) as connection:
+        connection.execute("ALTER DATABASE \"%s\" SET lock_timeout = '1ms'" % deployment.database)
+        connection.execute("BEGIN; LOCK TABLE postonce.account IN ACCESS EXCLUSIVE MODE")
+        with started(deployment) as process:
+            wait_until(lambda: process.poll() is not None or deployment.query(
+                "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted"
+                " AND a.datname = current_database() AND a.application_name = 'postonce audit'"),
+                30, "the audit waits for the lock")
+            connection.execute("ALTER TABLE postonce.account SET UNLOGGED")
+            connection.execute("ALTER TABLE postonce.account SET LOGGED; COMMIT")
+            output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, output + errors
 
 
 # ---- the command line ----
