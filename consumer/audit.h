@@ -15,6 +15,8 @@
 #define AUDIT_BOOK_CHECKS(X)                                                             \
     X(GUARD_MISSING, guard_missing,                                                      \
       "a constraint or trigger of the schema is missing, disabled or not validated")     \
+    X(GUARD_ALTERED, guard_altered,                                                      \
+      "a constraint, trigger or function of the schema is not what the migrations made") \
     X(CURRENCY_SUM, currency_sum,                                                        \
       "the balances of all accounts of a currency do not add up to zero")                \
     X(ACCOUNT_INVALID, account_invalid,                                                  \

@@ -8,6 +8,7 @@
  * use of it. */
 #include "consumer/postgres_audit_passes.h"
 
+#include "consumer/postgres_audit_guards.h"
 #include "schema/code.h"
 
 /* --- pieces --- */
@@ -165,27 +166,6 @@
 /* OUTCOME/code for every code there is. */
 #define CODE_OF_OUTCOME(suffix, name, outcome, sentence) #outcome "/" #name ","
 #define ALL_CODES "'{" CODES(CODE_OF_OUTCOME) "none}'"
-
-/* What the migrations made: the guards that keep damage out. */
-#define GUARDS                                                                         \
-    "(VALUES ('account', 'account_pkey'), ('account', 'account_name_key'),"            \
-    " ('account', 'account_name_size'), ('account', 'account_currency_size'),"         \
-    " ('account', 'account_minimum_not_positive'),"                                    \
-    " ('account', 'account_balance_above_minimum'),"                                   \
-    " ('account', 'account_version_not_negative'),"                                    \
-    " ('transfer', 'transfer_pkey'), ('transfer', 'transfer_amount_positive'),"        \
-    " ('transfer', 'transfer_two_accounts'),"                                          \
-    " ('transfer', 'transfer_versions_positive'),"                                     \
-    " ('transfer', 'transfer_client_size'), ('transfer', 'transfer_reference_size'),"  \
-    " ('transfer', 'transfer_refunds_within_payment'),"                                \
-    " ('inbox', 'inbox_pkey'), ('inbox', 'inbox_key_size'),"                           \
-    " ('inbox', 'inbox_client_size'), ('inbox', 'inbox_fingerprint_size'),"            \
-    " ('inbox', 'inbox_outcome'), ('dead_letter', 'dead_letter_pkey'),"                \
-    " ('dead_letter', 'dead_letter_outcome'),"                                         \
-    " ('dead_letter', 'dead_letter_result_has_key'),"                                  \
-    " ('stream_position', 'stream_position_pkey'),"                                    \
-    " ('stream_position', 'stream_position_not_negative'),"                             \
-    " ('stream_position', 'stream_position_witness')) AS w(relation, name)"
 /* clang-format on */
 
 /* --- the passes --- */
@@ -213,16 +193,22 @@
 
 const struct audit_pass audit_passes[] = {
     {.title = "guards of the schema",
-     .columns = "w.relation AS table, w.name",
-     .from = GUARDS " LEFT JOIN pg_constraint k ON k.conname = w.name"
-                    "   AND k.conrelid = to_regclass('postonce.' || w.relation)"
-                    " LEFT JOIN pg_trigger g ON g.tgconstraint = k.oid"
-                    "   AND g.tgrelid = k.conrelid"
-                    " LEFT JOIN pg_index x ON x.indexrelid = k.conindid",
+     .columns = "w.relation AS table, w.name, n.definition",
+     .from =
+         GUARDS " LEFT JOIN pg_constraint k ON k.conname = w.name"
+                "   AND k.conrelid = to_regclass('postonce.' || w.relation)"
+                " LEFT JOIN pg_trigger g ON g.tgconstraint = k.oid"
+                "   AND g.tgrelid = k.conrelid"
+                " LEFT JOIN pg_index x ON x.indexrelid = k.conindid"
+                " LEFT JOIN pg_proc f ON f.proname = w.name AND w.relation IS NULL"
+                "   AND f.pronamespace = to_regnamespace('postonce')"
+                " CROSS JOIN LATERAL (SELECT " GUARD_DEFINITION " AS definition) AS n",
      .conditions = {{AUDIT_GUARD_MISSING,
-                     "k.oid IS NULL OR NOT k.convalidated OR g.tgenabled IN ('D', 'R')"
+                     "(k.oid IS NULL AND f.oid IS NULL) OR NOT k.convalidated"
+                     " OR g.tgenabled IN ('D', 'R')"
                      " OR NOT x.indisvalid OR NOT x.indisready"
-                     " OR (k.contype = 't' AND g.oid IS NULL)"}}},
+                     " OR (k.contype = 't' AND g.oid IS NULL)"},
+                    {AUDIT_GUARD_ALTERED, "n.definition <> w.definition"}}},
     {.title = "sums of the currencies",
      .columns = "s.currency, s.sum_minor, s.accounts",
      .from = "(SELECT a.currency, sum(a.balance_minor) AS sum_minor, count(*) AS accounts"

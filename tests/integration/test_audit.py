@@ -403,6 +403,31 @@ DAMAGES = {
         "ALTER TABLE transfer DROP CONSTRAINT transfer_amount_positive;"
         "ALTER TABLE transfer ADD CONSTRAINT transfer_amount_positive CHECK (amount_minor > 0)"
         " NOT VALID", {"guard_missing": 1}),
+    "a check that checks nothing": (
+        "ALTER TABLE account DROP CONSTRAINT account_balance_above_minimum;"
+        "ALTER TABLE account ADD CONSTRAINT account_balance_above_minimum CHECK (true)",
+        {"guard_altered": 1}),
+    "a trigger that does nothing": (
+        "CREATE OR REPLACE FUNCTION refunds_within_payment() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RETURN NULL; END $$", {"guard_altered": 1}),
+    "a trigger that never fires": (
+        "DROP TRIGGER transfer_refunds_within_payment ON transfer;"
+        "CREATE CONSTRAINT TRIGGER transfer_refunds_within_payment AFTER INSERT ON transfer"
+        " FOR EACH ROW WHEN (false) EXECUTE FUNCTION refunds_within_payment()",
+        {"guard_altered": 1}),
+    "a fence that lets everybody pass": (
+        "CREATE OR REPLACE FUNCTION must_hit(hit bigint, wanted bigint, state text)"
+        " RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN true; END $$",
+        {"guard_altered": 1}),
+    "a fence that is gone": (
+        "DROP FUNCTION must_hit(bigint, bigint, text)", {"guard_missing": 1}),
+    "a key of more columns": (
+        "ALTER TABLE inbox DROP CONSTRAINT inbox_pkey;"
+        "ALTER TABLE inbox ADD CONSTRAINT inbox_pkey PRIMARY KEY (key, client)",
+        {"guard_altered": 1}),
+    "a key that is only an index": (
+        "ALTER TABLE inbox DROP CONSTRAINT inbox_pkey; CREATE INDEX inbox_pkey ON inbox (key)",
+        {"guard_missing": 1}),
 }
 
 
@@ -812,14 +837,26 @@ def test_the_readme_names_these_rights():
     assert all(statement in readme for statement in AUDITOR_RIGHTS)
 
 
-def test_no_guard_is_forgotten(books):
-    """A constraint that a later migration makes is one that audit has to look for, too."""
-    source = (TOP / "consumer" / "postgres_audit_passes.c").read_text()
-    guards = books.query("SELECT conrelid::regclass::text AS relation, conname AS name"
-                         " FROM pg_constraint WHERE connamespace = 'postonce'::regnamespace"
-                         " AND conrelid <> 'postonce.schema_version'::regclass")
+def test_the_guards_are_those_of_the_migrations(books):
+    """What a later migration makes is what audit has to look for, too."""
+    lines = (TOP / "consumer" / "postgres_audit_guards.h").read_text().splitlines()
+    source = "".join(part for line in lines
+                     for part in re.findall(r'^ +"(.*)" *\\?$', line)).replace('\\"', '"')
+    guards = books.query(
+        "SELECT c.relname AS relation, k.conname AS name, regexp_replace(coalesce("
+        " pg_get_triggerdef(t.oid), pg_get_constraintdef(k.oid)), '\\s+', ' ', 'g') AS definition"
+        "  FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
+        "  LEFT JOIN pg_trigger t ON t.tgconstraint = k.oid"
+        " WHERE k.connamespace = 'postonce'::regnamespace AND k.contype <> 'n'"
+        "   AND c.relname <> 'schema_version'"
+        " UNION ALL SELECT NULL, proname, md5(prosrc) FROM pg_proc"
+        " WHERE pronamespace = 'postonce'::regnamespace AND proname <> 'grant_consumer'"
+        " ORDER BY 1, 2")
     for guard in guards:
-        assert f"('{guard['relation'].removeprefix('postonce.')}', '{guard['name']}')" in source
+        relation = f"'{guard['relation']}'" if guard["relation"] else "NULL"
+        definition = guard["definition"].replace("'", "''")
+        assert f"({relation}, '{guard['name']}',  '{definition}')" in source, guard
+    assert source.count("',  '") == len(guards)
 
 
 def test_every_finding_has_a_damage():
