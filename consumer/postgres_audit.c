@@ -37,6 +37,8 @@ enum port_status postgres_audit_begin(struct postgres_audit *audit)
 
 /* --- a pass as a statement --- */
 
+#define VERDICTS "bad" /* the column of them */
+
 static void put_conditions(struct text_buffer *sql, const struct audit_pass *pass)
 {
     text_put_string(sql, ", ARRAY[");
@@ -45,15 +47,39 @@ static void put_conditions(struct text_buffer *sql, const struct audit_pass *pas
         text_put_string(sql, pass->conditions[i].sql);
         text_put_string(sql, ")");
     }
-    text_put_string(sql, "] AS bad");
+    text_put_string(sql, "] AS " VERDICTS);
+}
+
+/* A finding about a payment is told with the record of its command. Only the few that
+ * are shown are looked up: one sweep over the inbox, and none if there is no finding.
+ * More than one row of a payment id is damage that other passes tell; any of them
+ * does. */
+static void put_shown(struct text_buffer *sql, const struct audit_pass *pass)
+{
+    text_put_string(sql, "SELECT DISTINCT ON (s.ordinal, s.nth) s.*");
+    if (pass->names_command)
+        text_put_string(sql, ", i.key, i.topic, i.partition, i.\"offset\"");
+    text_put_string(sql, " FROM (SELECT * FROM (");
+}
+
+static void put_shown_end(struct text_buffer *sql, const struct audit_pass *pass)
+{
+    text_put_string(sql, ") AS f WHERE f.nth <= $1::int8 LIMIT $1::int8 * ");
+    text_put_int(sql, AUDIT_CONDITIONS_MAX);
+    text_put_string(sql, ") AS s");
+    if (pass->names_command)
+        text_put_string(sql,
+                        " LEFT JOIN postonce.inbox i ON i.payment_id = s.payment_id");
+    text_put_string(sql, " ORDER BY s.ordinal, s.nth");
 }
 
 static void compose(struct postgres_audit *audit, const struct audit_pass *pass)
 {
     struct text_buffer sql;
     text_buffer_init(&sql, audit->sql, sizeof audit->sql - 1);
+    put_shown(&sql, pass);
     text_put_string(&sql,
-                    "SELECT * FROM (SELECT b.ordinal,"
+                    "SELECT b.ordinal,"
                     " count(*) OVER (PARTITION BY b.ordinal) AS total,"
                     " row_number() OVER (PARTITION BY b.ordinal ORDER BY r) AS nth, r.*"
                     " FROM (SELECT ");
@@ -63,8 +89,8 @@ static void compose(struct postgres_audit *audit, const struct audit_pass *pass)
     text_put_string(&sql, pass->from);
     text_put_string(&sql, ") AS r CROSS JOIN LATERAL unnest(r.bad) WITH ORDINALITY"
                           " AS b(is_bad, ordinal)"
-                          " WHERE true = ANY (r.bad) AND b.is_bad) AS f"
-                          " WHERE f.nth <= $1::int8 ORDER BY f.ordinal, f.nth");
+                          " WHERE true = ANY (r.bad) AND b.is_bad");
+    put_shown_end(&sql, pass);
     MUST(!sql.overflow);
     audit->sql[sql.size] = '\0';
 }
@@ -89,17 +115,17 @@ static bool ends_with_minor(const char *name)
     return size >= sizeof suffix && strcmp(&name[size + 1 - sizeof suffix], suffix) == 0;
 }
 
-/* All columns that have a value; the last one holds the verdicts. */
+/* All columns that have a value, but for the verdicts. */
 static size_t fields_of(const struct pg_rows *rows, size_t row,
                         struct audit_field fields[FIELDS_MAX])
 {
     size_t count = 0;
-    for (int column = COLUMN_FIRST; column < pg_column_count(rows) - 1; column++) {
+    for (int column = COLUMN_FIRST; column < pg_column_count(rows); column++) {
         struct pg_cell cell = PG_CELL(rows, row, column);
         struct audit_field *field = &fields[count];
-        if (pg_is_null(cell))
-            continue;
         field->name = pg_column_name(rows, column);
+        if (pg_is_null(cell) || strcmp(field->name, VERDICTS) == 0)
+            continue;
         field->value = pg_bytes(cell, &field->size);
         field->raw = pg_column_is_integer(rows, column) || ends_with_minor(field->name);
         MUST(++count < FIELDS_MAX);

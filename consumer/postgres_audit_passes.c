@@ -265,7 +265,8 @@ const struct audit_pass audit_passes[] = {
                                             " + x.amount_minor <> x.balance_minor"},
                     {AUDIT_LAST_BALANCE,
                      "x.is_last AND x.balance_minor <> x.account_balance"}},
-     .only_after_break = true},
+     .only_after_break = true,
+     .names_command = true},
     {.title = "order of the entries",
      .columns = "(SELECT a.name FROM postonce.account a"
                 "  WHERE a.account_id = x.account_id) AS account, x.payment_id,"
@@ -279,7 +280,7 @@ const struct audit_pass audit_passes[] = {
      .conditions = {{AUDIT_OUT_OF_ORDER, "true"}}},
     {.title = "transfers against accounts and commands",
      .columns = "t.payment_id, d.name AS debit_account, c.name AS credit_account,"
-                " t.amount_minor",
+                " t.amount_minor, i.key, i.topic, i.partition, i.\"offset\"",
      .from = "postonce.transfer t"
              " LEFT JOIN postonce.account d ON d.account_id = t.debit_account_id"
              " LEFT JOIN postonce.account c ON c.account_id = t.credit_account_id"
@@ -309,13 +310,15 @@ const struct audit_pass audit_passes[] = {
                      "(t.debit_account_id = p.credit_account_id"
                      "  AND t.debit_version <= p.credit_version)"
                      " OR (t.credit_account_id = p.debit_account_id"
-                     "  AND t.credit_version <= p.debit_version)"}}},
+                     "  AND t.credit_version <= p.debit_version)"}},
+     .names_command = true},
     {.title = "sums of the refunds",
      .columns = "p.payment_id, p.amount_minor, r.refunded_minor",
      .from = "(SELECT t.refunds, sum(t.amount_minor) AS refunded_minor"
              "   FROM postonce.transfer t WHERE t.refunds IS NOT NULL GROUP BY 1) AS r"
              " JOIN postonce.transfer p ON p.payment_id = r.refunds",
-     .conditions = {{AUDIT_REFUNDS_EXCEED_PAYMENT, "r.refunded_minor > p.amount_minor"}}},
+     .conditions = {{AUDIT_REFUNDS_EXCEED_PAYMENT, "r.refunded_minor > p.amount_minor"}},
+     .names_command = true},
     {.title = "applied payments against transfers",
      .columns = INBOX_COLUMNS,
      .from = "postonce.inbox i"

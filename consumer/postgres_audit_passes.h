@@ -22,6 +22,7 @@ struct audit_pass {
     } conditions[AUDIT_CONDITIONS_MAX];
     bool uses_currencies;  /* $2, $3: their codes and exponents */
     bool only_after_break; /* only if CHAIN_BROKEN was found: says where */
+    bool names_command;    /* payment_id is a column: tell the record of its command */
 };
 
 /* The passes of the database, in their order. */

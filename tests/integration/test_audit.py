@@ -438,6 +438,39 @@ def test_damage_is_found(copy, damage):
     expect(audit(copy), expected)
 
 
+# Findings about a payment, and what they call the payment.
+_OF_A_PAYMENT = {"an amount": ("running_balance", _PAYMENT),
+                 "an amount of nothing": ("transfer_invalid", _PAYMENT),
+                 "a refund of nothing": ("refund_of_nothing", _REFUND),
+                 "a refund of itself": ("refund_of_refund", _REFUND),
+                 "refunds above their payment": ("refunds_exceed_payment", f"(SELECT refunds"
+                                                 f" FROM transfer WHERE payment_id = {_REFUND})")}
+
+
+@pytest.mark.parametrize("damage", _OF_A_PAYMENT)
+def test_a_finding_names_the_record_of_the_command(copy, damage):
+    check, payment = _OF_A_PAYMENT[damage]
+    with connect(copy.admin) as connection:
+        connection.execute("SET search_path = postonce")
+        wanted = connection.execute("SELECT payment_id::text, key, topic, partition, \"offset\""
+                                    f" FROM inbox WHERE payment_id = {payment}").fetchone()
+    assert copy.execute(DAMAGES[damage][0]) != 0
+    findings, *_ = audit(copy)
+    told = [each for each in findings if each["finding"] == check]
+    names = ("payment_id", "key", "topic", "partition", "offset")
+    assert tuple(told[0].get(name) for name in names) == wanted
+
+
+def test_a_command_that_is_there_twice_doubles_no_finding(copy):
+    copy.execute(DAMAGES["a refund of nothing"][0])
+    copy.execute("INSERT INTO inbox SELECT \"offset\", command_time, decided_at, partition,"
+                 " payment_id, 'twin', operation, client, outcome, code, topic, fingerprint, result"
+                 f" FROM inbox WHERE payment_id = {_REFUND}")
+    findings, summary, _ = audit(copy)
+    assert summary["checks"]["refund_of_nothing"] == 1
+    assert [each["finding"] for each in findings].count("refund_of_nothing") == 1
+
+
 def expect(audited, expected):
     findings, summary, code = audited
     assert code == 1
