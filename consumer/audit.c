@@ -146,7 +146,10 @@ static void end_json(const struct audit_report *report, const struct audit_field
         printf("%s\"%s\":%" PRId64, separator, checks[i].name, report->found[i]);
         separator = ",";
     }
-    printf("}}\n");
+    putchar('}');
+    if (report->digest[0] != '\0')
+        printf(",\"digest\":\"%s\"", report->digest);
+    printf("}\n");
 }
 
 static void end_findings(const struct audit_report *report)
@@ -162,7 +165,6 @@ static void end_findings(const struct audit_report *report)
             printf(" (%" PRId64 " more)", report->found[i] - report->shown[i]);
         separator = ", ";
     }
-    putchar('\n');
 }
 
 /* `dead_letters` is a name for programs. */
@@ -182,10 +184,12 @@ void audit_report_end(const struct audit_report *report,
     }
     if (audit_report_total(report) > 0) {
         end_findings(report);
-        return;
+    } else {
+        printf("books are right");
+        for (size_t i = 0; i < count; i++)
+            end_count(i == 0 ? ": " : ", ", &counted[i]);
     }
-    printf("books are right");
-    for (size_t i = 0; i < count; i++)
-        end_count(i == 0 ? ": " : ", ", &counted[i]);
+    if (report->digest[0] != '\0')
+        printf("; digest %s", report->digest);
     putchar('\n');
 }

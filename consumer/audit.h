@@ -139,6 +139,8 @@ const char *audit_check_sentence(enum audit_check check);
 /* The tables of docs/audit.md. */
 void audit_print_markdown(FILE *out);
 
+enum { AUDIT_DIGEST_SIZE = 64 };
+
 /* What was found so far, and how it is told. A struct with `json` and `limit` set is
  * ready for use. */
 struct audit_report {
@@ -146,6 +148,7 @@ struct audit_report {
     int64_t limit;                    /* findings of each check that are printed */
     int64_t found[AUDIT_CHECK_COUNT]; /* findings of each check that there are */
     int64_t shown[AUDIT_CHECK_COUNT];
+    char digest[AUDIT_DIGEST_SIZE + 1]; /* of the books, in hex; "": not asked for */
 };
 
 struct audit_field {
@@ -164,7 +167,8 @@ void audit_report_show(struct audit_report *report, enum audit_check check,
 void audit_report_place(struct audit_report *report, enum audit_check check,
                         int32_t partition, int64_t offset);
 int64_t audit_report_total(const struct audit_report *report);
-/* The last line: what was read, as `counted` says, and the findings of each check. */
+/* The last line: what was read, as `counted` says, the findings of each check, and the
+ * digest. */
 void audit_report_end(const struct audit_report *report,
                       const struct audit_field *counted, size_t count);
 

@@ -103,6 +103,7 @@ static const struct argument_option audit_options[] = {
      .most = 10000,
      .value_name = "N",
      .help = "Print at most N findings of each kind; 100 if not given."},
+    {.name = "digest", .help = "Print a digest of the books, too."},
     OPTION_JSON,
     OPTION_END,
 };
@@ -138,7 +139,7 @@ static const struct verb verbs[] = {
      .most_words = 1,
      .run = verb_lookup},
     {.name = "audit",
-     .synopsis = "[--topic [--never-rewound]] [--limit N] [--json]",
+     .synopsis = "[--topic [--never-rewound]] [--limit N] [--digest] [--json]",
      .summary = "prove the books",
      .help =
          "Reads the whole database in one snapshot, beside consumers at work, and "
@@ -152,7 +153,8 @@ static const struct verb verbs[] = {
          "outcome; with a valid key it has a visible result; every visible result of it\n"
          "carries the stored bytes. After a rewind there are more results than one for "
          "a\n"
-         "record; with --never-rewound that is a finding.",
+         "record; with --never-rewound that is a finding.\n\n"
+         "--digest: the same before and after any rewind, another for other books.",
      .options = audit_options,
      .run = verb_audit},
     {.name = "rewind",

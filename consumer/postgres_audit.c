@@ -197,6 +197,25 @@ enum port_status postgres_audit_books(struct postgres_audit *audit)
     return status;
 }
 
+enum port_status postgres_audit_digest(struct postgres_audit *audit)
+{
+    static const struct pg_statement digest = {.sql = audit_sql_digest, .text = true};
+    if (audit->progress)
+        fputs("\r\033[Kaudit: digest", stderr);
+    pg_begin(audit->pg);
+    pg_send(audit->pg, &digest);
+    enum port_status status = pg_wait(audit->pg);
+    if (status == PORT_OK) {
+        size_t size;
+        const char *hex = pg_bytes(PG_CELL(pg_answer(audit->pg, &digest), 0, 0), &size);
+        MUST(size == AUDIT_DIGEST_SIZE);
+        memcpy(audit->report->digest, hex, size + 1);
+    }
+    if (audit->progress)
+        fputs("\r\033[K", stderr);
+    return status;
+}
+
 static const struct pg_statement count_all = {
     .sql = "SELECT (SELECT count(*) FROM postonce.account) AS accounts,"
            "       (SELECT count(*) FROM postonce.transfer) AS transfers,"

@@ -43,6 +43,9 @@ postgres_audit_rows_next(struct postgres_audit *audit, struct pg_rows **rows);
 __attribute__((warn_unused_result)) enum port_status
 postgres_audit_positions(struct postgres_audit *audit, const char *topic,
                          struct pg_rows **rows);
+/* Into the report: the digest of the books. */
+__attribute__((warn_unused_result)) enum port_status
+postgres_audit_digest(struct postgres_audit *audit);
 /* One row, as text: how much there is of everything. The caller frees it. */
 __attribute__((warn_unused_result)) enum port_status
 postgres_audit_count(struct postgres_audit *audit, struct pg_rows **counts);

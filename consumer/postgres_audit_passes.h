@@ -29,6 +29,9 @@ struct audit_pass {
 extern const struct audit_pass audit_passes[];
 extern const size_t audit_pass_count;
 
+/* One row and column: the digest of the books (DESIGN, I7), in hex. */
+extern const char audit_sql_digest[];
+
 /* For a run of records of the command topic, and of results: $2 is the command topic, the
  * arrays behind it are described where they are filled (verb_audit_topic.c). */
 extern const struct audit_pass audit_pass_commands;

@@ -29,7 +29,7 @@ struct verb_call {
  * json; words[0] is the key or payment id rewind:  exactly one of to-offset (number from
  * 0), to-time (number: unix milliseconds), to-earliest; partition (number 0 … INT32_MAX),
  * execute, json config:  json audit: topic, never-rewound, limit (number 1 to 10000),
- * json */
+ * digest, json */
 int verb_migrate(const struct verb_call *call);
 int verb_consume(const struct verb_call *call);
 int verb_lookup(const struct verb_call *call);

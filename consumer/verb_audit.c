@@ -80,6 +80,8 @@ static int audit_all(const struct verb_call *call, struct postgres_audit *audit,
         status = postgres_audit_books(audit);
     if (status == PORT_OK)
         status = postgres_audit_count(audit, &counts);
+    if (status == PORT_OK && arguments_has(call->arguments, "digest"))
+        status = postgres_audit_digest(audit);
     int code = status == PORT_OK ? EXIT_CODE_DONE : fail(call, audit->pg, status);
     if (code == EXIT_CODE_DONE && topic != NULL)
         code = topic_audit_run(topic, audit);

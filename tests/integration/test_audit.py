@@ -767,6 +767,71 @@ def test_what_retention_has_deleted_is_not_missed(deploy, topic):
     clean(deployment, "--topic")
 
 
+# ---- the digest ----
+
+def digest(deployment, code=0):
+    _, summary, ended = audit(deployment, "--digest")
+    assert ended == code and re.fullmatch("[0-9a-f]{64}", summary["digest"])
+    return summary["digest"]
+
+
+def test_the_digest_survives_a_rewind(deploy):
+    deployment = deploy(partitions=2)
+    work = Workload(seed=41, partitions=2)
+    deployment.send(work.opening())
+    deployment.consume_to_end()
+    empty = digest(deployment)
+    deployment.send(work.take(200))
+    deployment.consume_to_end()
+    before = digest(deployment)
+    assert before != empty
+    rewind(deployment)
+    deployment.consume_to_end()
+    assert digest(deployment) == before
+    text = deployment.verb("audit", "--digest").stdout.splitlines()[-1]
+    assert text.startswith("books are right: ") and text.endswith(f"; digest {before}")
+
+
+def swapped(table, column, one, other):
+    """Two rows of a table exchange a value: no sum of a column tells."""
+    return (f"UPDATE {table} t SET {column} = o.{column} FROM {table} o"
+            f" WHERE (t.ctid, o.ctid) IN (SELECT a.ctid, b.ctid FROM {table} a, {table} b"
+            f" WHERE ({one.format('a')} AND {other.format('b')})"
+            f" OR ({other.format('a')} AND {one.format('b')}))")
+
+
+_TWO_ACCOUNTS = ("{}.name = 'w-acct-1'", "{}.name = 'w-acct-2'")
+_TWO_TRANSFERS = (f"{{}}.payment_id = {_PAYMENT}", f"{{}}.payment_id = {_REFUND}")
+_TWO_COMMANDS = ("{}.key = 'yen'", "{}.key = 'dinar'")
+OTHER_BOOKS = {
+    "a balance": DAMAGES["a balance"][0],
+    "a reference that is gone": DAMAGES["a reference that is gone"][0],
+    "a client": DAMAGES["a client"][0],
+    "the row of an account gone": DAMAGES["the row of an account gone"][0],
+    "balances": swapped("account", "balance_minor", *_TWO_ACCOUNTS),
+    "amounts": swapped("transfer", "amount_minor", *_TWO_TRANSFERS),
+    "fingerprints": swapped("inbox", "fingerprint", *_TWO_COMMANDS),
+    "results": swapped("inbox", "result", *_TWO_COMMANDS),
+}
+
+
+@pytest.mark.parametrize("change", OTHER_BOOKS)
+def test_other_books_have_another_digest(books, copy, change):
+    assert copy.execute(OTHER_BOOKS[change]) != 0
+    assert digest(copy, 1) != digest(books)
+    done = copy.verb("audit", "--digest")
+    assert re.search(r" findings?: .*; digest [0-9a-f]{64}$", done.stdout.splitlines()[-1])
+
+
+def test_the_digest_does_not_depend_on_how_rows_lie(books, copy):
+    for statement in ("UPDATE transfer SET client = client WHERE amount_minor % 2 = 0",
+                      "UPDATE inbox SET decided_at = decided_at - interval '1 s'"
+                      " WHERE partition = 0",
+                      "ALTER DATABASE \"%s\" SET bytea_output = 'escape'" % copy.name):
+        assert copy.execute(statement) != 0
+    assert digest(copy) == digest(books)
+
+
 # ---- the session ----
 
 def started(deployment, *arguments, **options):
