@@ -18,7 +18,7 @@
 #include "schema/code.h"
 #include "schema/result.h"
 
-enum { RUN_MAX = 1000 };
+enum { RUN_MAX = 1000, PROGRESS_EVERY = 100000 };
 
 /* What the run of records at hand is asked by. */
 struct command_item {
@@ -60,7 +60,7 @@ struct topic_audit {
     int64_t *committed;                 /* [count] of the group, before the snapshot */
     struct topic_partition *partitions; /* [count] */
     size_t count;
-    int64_t records, results;
+    int64_t records, results, read; /* of those read: ours, ours, all */
     size_t run_count;
     union {
         struct command_item commands[RUN_MAX];
@@ -107,6 +107,28 @@ static int judge_books(const struct topic_audit *topic, enum port_status status)
     bool unreachable = status == PORT_RETRY || status == PORT_IN_DOUBT;
     return verb_fail(topic->call, unreachable ? EXIT_CODE_UNREACHABLE : EXIT_CODE_USAGE,
                      "%s", pg_fault(topic->books->pg));
+}
+
+/* --- progress --- */
+
+static void tell_progress(const struct topic_audit *topic, const char *what)
+{
+    if (topic->books->progress)
+        fprintf(stderr, "\r\033[Kaudit: %s", what);
+}
+
+/* The line is left to what is printed next. */
+static void clear_progress(const struct topic_audit *topic)
+{
+    if (topic->books->progress)
+        fputs("\r\033[K", stderr);
+}
+
+/* Counts a record, and tells when it is time. */
+static void tell_read(struct topic_audit *topic, const char *what)
+{
+    if (++topic->read % PROGRESS_EVERY == 0 && topic->books->progress)
+        fprintf(stderr, "\r\033[Kaudit: %s: %" PRId64 " read", what, topic->read);
 }
 
 /* --- opening: how far the group has got --- */
@@ -386,6 +408,7 @@ static int read_results_of(struct topic_audit *topic, int32_t partition)
             break;
         if (code == EXIT_CODE_DONE)
             code = take_result(topic, partition, &result);
+        tell_read(topic, "results");
     }
     if (code == EXIT_CODE_DONE)
         bound_claims(topic, start > 0);
@@ -542,6 +565,7 @@ static int read_commands_of(struct topic_audit *topic, int32_t index)
             break;
         if (code == EXIT_CODE_DONE)
             code = take_command(topic, &record);
+        tell_read(topic, "commands");
     }
     if (code == EXIT_CODE_DONE)
         code = judge_commands(topic);
@@ -581,12 +605,6 @@ static int judge_rows(struct topic_audit *topic)
 
 /* --- all of it --- */
 
-static void tell_progress(const struct topic_audit *topic, const char *what)
-{
-    if (topic->books->progress)
-        fprintf(stderr, "\r\033[Kaudit: %s", what);
-}
-
 int topic_audit_run(struct topic_audit *topic, struct postgres_audit *books)
 {
     topic->books = books;
@@ -595,11 +613,12 @@ int topic_audit_run(struct topic_audit *topic, struct postgres_audit *books)
     if (code == EXIT_CODE_DONE)
         code = read_results(topic);
     tell_progress(topic, "commands");
+    topic->read = 0;
     for (size_t i = 0; code == EXIT_CODE_DONE && i < topic->count; i++)
         code = read_commands_of(topic, (int32_t)i);
     tell_progress(topic, "rows");
     if (code == EXIT_CODE_DONE)
         code = judge_rows(topic);
-    tell_progress(topic, "");
+    clear_progress(topic);
     return code;
 }

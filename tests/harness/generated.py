@@ -1,6 +1,10 @@
 """Books of any size, right to the last byte, written by SQL: for what is about size, not
 about how the rows came to be. One account without a limit pays all others in turn."""
 
+import json
+
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+
 from .postgres import connect
 
 _ACCOUNTS = 1000
@@ -71,3 +75,44 @@ def generate(url, topic, count):
         connection.execute(text)
     with connect(url) as connection:
         connection.execute("VACUUM ANALYZE")
+
+
+# ---- the topics that go with them ----
+
+def _command(key, operation, body):
+    """What the fingerprint of a row was made of."""
+    if operation == "transfer":
+        fields = {"source": "bank", "destination": body["destination"],
+                  "amount": f"{_UNIT / 100:.2f}"}
+    else:
+        fields = {"account": body["account"], "minimum_balance": body.get("minimum_balance")}
+    value = {"operation": operation, "client": body["client"], "currency": "USD", **fields}
+    return {"value": json.dumps(value), "headers": [("idempotency-key", key)]}
+
+
+def _result(key, topic, offset, result):
+    headers = {"idempotency-key": key, "outcome": "applied", "idempotent-replayed": "false",
+               "command-topic": topic, "command-partition": "0", "command-offset": str(offset)}
+    return {"key": key, "value": result, "headers": list(headers.items())}
+
+
+def publish(deployment, url):
+    """The commands and results of generated books, and the group's offset behind them."""
+    producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap, "linger.ms": "20",
+                         "enable.idempotence": "true"})
+    with connect(url) as connection:
+        rows = connection.execute(
+            "SELECT key, operation, result, \"offset\","
+            " (extract(epoch FROM command_time) * 1000)::int8 FROM postonce.inbox ORDER BY 4")
+        for key, operation, result, offset, time_ms in rows:
+            command = _command(key, operation, json.loads(result))
+            producer.produce(deployment.commands, partition=0, timestamp=time_ms, **command)
+            producer.produce(deployment.results, partition=0,
+                             **_result(key, deployment.commands, offset, bytes(result)))
+            if offset % 1000 == 0:
+                producer.flush(30)
+    assert producer.flush(30) == 0
+    moved = TopicPartition(deployment.commands, 0, offset + 1)
+    for future in deployment.kafka.admin.alter_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(deployment.group, [moved])]).values():
+        future.result(10)

@@ -2,6 +2,7 @@
 planted by SQL is found as what it is."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
 from harness.commands import open_account, record, transfer
-from harness.generated import generate
+from harness.generated import generate, publish
 from harness.postgres import connect, with_database
 from harness.product import TOP, Load, binary, clean_environment, options_of
 from harness.topics import Record, end_offsets
@@ -965,6 +966,51 @@ def test_every_finding_has_a_damage():
                                       *FORGED.values())]
     planted = {check for each in expected for check, count in each.items() if count is not ...}
     assert listed - planted == {"result_missing", "result_without_record"}  # tests of their own
+
+
+# ---- progress ----
+
+def on_a_terminal(deployment, *arguments):
+    """What an audit that finds nothing prints: (stdout, what the terminal got on stderr)."""
+    ours, its = os.openpty()
+    command = [binary("postonce"), "audit", *arguments, *options_of(deployment.settings)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=its,
+                          env=clean_environment()) as process:
+        os.close(its)
+        told = b""
+        try:
+            while more := os.read(ours, 65536):
+                told += more
+        except OSError:  # Linux says so when the other side is closed
+            pass
+        os.close(ours)
+        output = process.stdout.read().decode()
+    assert process.returncode == 0, told
+    return output, told.decode()
+
+
+def test_progress_is_for_a_terminal(books):
+    output, told = on_a_terminal(books, "--topic", "--digest")
+    assert output.startswith("books are right: ") and output.count("\n") == 1
+    for what in (r"1 of \d+: guards of the schema", r"(\d+) of \1: coordinates", "digest",
+                 "results", "commands", "rows"):
+        assert re.search(rf"\r\x1b\[Kaudit: {what}\r\x1b\[K", told), what
+    assert told.endswith("\r\x1b[K") and "\n" not in told
+    assert books.verb("audit", "--topic", "--digest").stderr == ""
+
+
+@pytest.fixture(scope="module")
+def long_topics(module_deploy):
+    deployment = module_deploy()
+    url = with_database(deployment.postgres.admin_url, deployment.database)
+    generate(url, deployment.commands, 110_000)
+    publish(deployment, url)
+    return deployment
+
+
+def test_progress_in_a_long_topic_moves(long_topics):
+    _, told = on_a_terminal(long_topics, "--topic", "--never-rewound")
+    assert "audit: results: 100000 read\r" in told and "audit: commands: 100000 read\r" in told
 
 
 # ---- memory ----
