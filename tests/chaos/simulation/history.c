@@ -306,8 +306,5 @@ bool history(enum mode mode, uint64_t seed)
     struct fiber *first = fiber_start_joinable(NULL, run_history, NULL);
     if (!fiber_run(first))
         violate("nobody can go on");
-    if (world.violations > 0)
-        printf("FAIL seed %llu: %s (%u violations)\n", (unsigned long long)seed,
-               world.violation, world.violations);
     return world.violations == 0;
 }
