@@ -44,7 +44,7 @@ static struct fiber fibers[FIBERS_MAX];
 static size_t fiber_count; /* slots that were ever used in this history */
 static struct fiber *running;
 static int64_t now_us;
-static uint64_t turns, state;
+static uint64_t turns, digest, state;
 static unsigned lock_yields;
 
 #ifdef ADDRESS_SANITIZER
@@ -206,7 +206,7 @@ void fiber_begin(uint64_t seed, unsigned yield_per_mille)
     fiber_count = 0;
     running = NULL;
     now_us = 0;
-    turns = 0;
+    turns = digest = 0;
     state = seed;
     lock_yields = yield_per_mille;
 }
@@ -247,6 +247,14 @@ static bool skip_time(void)
     return true;
 }
 
+static void note_turn(const struct fiber *fiber)
+{
+    static const uint64_t prime = UINT64_C(0x100000001B3);
+    turns++;
+    digest = (digest ^ (uint64_t)(fiber - fibers)) * prime;
+    digest = (digest ^ (uint64_t)now_us) * prime;
+}
+
 bool fiber_run(struct fiber *first)
 {
     while (first->state != FIBER_DONE) {
@@ -256,8 +264,8 @@ bool fiber_run(struct fiber *first)
                 return false;
             continue;
         }
-        turns++;
         now_us += (int64_t)(chance() & 15) + 1;
+        note_turn(next);
         next->state = FIBER_READY;
         to_fiber(next);
         if (next->state == FIBER_DONE && !next->joinable)
@@ -323,4 +331,9 @@ int64_t fiber_now_us(void)
 uint64_t fiber_turns(void)
 {
     return turns;
+}
+
+uint64_t fiber_digest(void)
+{
+    return digest;
 }

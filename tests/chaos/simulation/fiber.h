@@ -50,6 +50,7 @@ void fiber_wake(const void *channel);
 
 int64_t fiber_now_us(void);
 uint64_t fiber_turns(void);
+uint64_t fiber_digest(void); /* of who had which turn, and when */
 
 /* The one source of chance. */
 uint64_t chance(void);

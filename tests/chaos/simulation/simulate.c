@@ -2,10 +2,12 @@
  * over a simulated Kafka and a simulated Postgres, in one thread (tests/chaos/README.md).
  *
  *     simulate [--from S] [--seeds N] [--step N] [--singles | --pairs] [--unfenced]
- *              [--trace]
+ *              [--trace] [--digests]
  *
- * Prints the seed of each history that went wrong, and ends with 1 if there is any. With
- * --unfenced it is the judge that is on trial: zombies have to be seen (I15). */
+ * Prints of each history that went wrong the command that repeats it, and ends with 1 if
+ * there is any. With --unfenced it is the judge that is on trial: zombies have to be seen
+ * (I15). With --digests prints one number for each history: equal ones had the same
+ * turns at the same times, and the same books in the end. */
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,18 +19,22 @@
 #include "base/parse.h"
 #include "tests/chaos/simulation/history.h"
 
+enum { COMMAND_SIZE = 512 };
+
 static enum mode mode;
-static uint64_t current_seed;
-static uint64_t zombies; /* histories in which one has written, and was seen */
+static bool digests;
+static const char *program;
+static char again[COMMAND_SIZE]; /* the command that repeats the history at hand */
+static uint64_t zombies;         /* histories in which one has written, and was seen */
 static uint64_t points_hit[FAILPOINT_COUNT], points_fired[FAILPOINT_COUNT];
 
 static void on_abort(int number)
 {
-    char text[64];
-    int size = snprintf(text, sizeof text, "aborted in seed %llu\n",
-                        (unsigned long long)current_seed);
+    static const char text[] = "aborted: ";
     (void)number;
-    (void)!write(STDERR_FILENO, text, (size_t)size);
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    (void)!write(STDERR_FILENO, again, strlen(again));
+    (void)!write(STDERR_FILENO, "\n", 1);
 }
 
 struct options {
@@ -68,6 +74,8 @@ static struct options read_options(int count, char **arguments)
             world.tracing = true;
         else if (strcmp(arguments[i], "--unfenced") == 0)
             world.unfenced = true;
+        else if (strcmp(arguments[i], "--digests") == 0)
+            digests = true;
         else
             usage(arguments[i]);
     }
@@ -119,14 +127,32 @@ static bool is_asked_for(void)
     return world.unfenced && strncmp(world.violation, zombie, sizeof zombie - 1) == 0;
 }
 
+static void note_command(uint64_t seed)
+{
+    static const char *const modes[] = {
+        [MODE_CHANCE] = "", [MODE_SINGLES] = " --singles", [MODE_PAIRS] = " --pairs"};
+    snprintf(again, sizeof again, "%s%s%s --from %llu --seeds 1", program, modes[mode],
+             world.unfenced ? " --unfenced" : "", (unsigned long long)seed);
+}
+
+static void print_digest(uint64_t seed)
+{
+    printf("digest %llu %016llx %016llx\n", (unsigned long long)seed,
+           (unsigned long long)fiber_digest(), (unsigned long long)judge_digest());
+}
+
 static bool passes(uint64_t seed)
 {
-    if (history(mode, seed))
+    note_command(seed);
+    bool holds = history(mode, seed);
+    if (digests)
+        print_digest(seed);
+    if (holds)
         return true;
     bool asked_for = is_asked_for();
     zombies += asked_for;
-    printf("%s seed %llu: %s (%u violations)\n", asked_for ? "seen" : "FAIL",
-           (unsigned long long)seed, world.violation, world.violations);
+    printf("%s %s: %s (%u violations)\n", asked_for ? "seen" : "FAIL", again,
+           world.violation, world.violations);
     return asked_for;
 }
 
@@ -142,6 +168,7 @@ static uint64_t missing(void)
 int main(int count, char **arguments)
 {
     struct options options = read_options(count, arguments);
+    program = arguments[0];
     uint64_t failed = 0, turns = 0;
     struct sigaction action = {.sa_handler = on_abort};
     MUST(sigaction(SIGABRT, &action, NULL) == 0);
@@ -151,8 +178,7 @@ int main(int count, char **arguments)
     (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
     world.books = calloc(1, sizeof *world.books);
     for (uint64_t i = 0; i < options.seeds; i++) {
-        current_seed = options.from + i * options.step;
-        failed += !passes(current_seed);
+        failed += !passes(options.from + i * options.step);
         turns += fiber_turns();
         note_points();
     }
