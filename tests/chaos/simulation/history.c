@@ -59,7 +59,33 @@ static struct plan plan_of(uint64_t number)
     return (struct plan){
         .point = (enum failpoint)(number / ACTION_COUNT % FAILPOINT_COUNT),
         .action = (enum action)(number % ACTION_COUNT),
-        .on_hit = chance_per_mille(500) ? 1 : 1 + (unsigned)chance_below(4)};
+        .on_hit = chance_per_mille(700) ? 1 : 1 + (unsigned)chance_below(4)};
+}
+
+static bool is_planned(const struct trouble *trouble, enum failpoint point)
+{
+    for (size_t i = 0; i < SIM_PLANS; i++)
+        if (trouble->plans[i].on_hit > 0 && trouble->plans[i].point == point)
+            return true;
+    return false;
+}
+
+/* What would rarely be passed: nobody pauses who has not waited for long, and nothing
+ * halts without a reason; who is asked to end does neither. */
+static void make_way(struct trouble *trouble)
+{
+    bool pauses =
+        is_planned(trouble, FAILPOINT_PAUSED) || is_planned(trouble, FAILPOINT_RESUMED);
+    bool halts = is_planned(trouble, FAILPOINT_HALT_BEGUN) ||
+                 is_planned(trouble, FAILPOINT_HALT_DONE);
+    if (pauses) {
+        trouble->crash = 800;
+        trouble->kafka_call = trouble->kafka_down = trouble->rebalance = 0;
+        world.batch_records = 1;
+    }
+    if (pauses || halts)
+        trouble->plans[0].stopping = false;
+    world.breaks = halts || chance_per_mille(500);
 }
 
 /* A little of everything, so that every point is passed; the plan does the rest. */
@@ -69,16 +95,17 @@ static void plan_trouble(struct trouble *trouble, enum mode mode, uint64_t numbe
                                 .kafka_call = 10,
                                 .quit = 60,
                                 .crash = 300,
+                                .kafka_down = 60,
                                 .rebalance = 150,
                                 .poison = true};
-    bool stopping = chance_per_mille(mode == MODE_PAIRS ? 200 : 500);
+    bool stopping = chance_per_mille(mode == MODE_PAIRS ? 200 : 400);
     if (stopping)
         trouble->quit = 600;
     trouble->plans[0] = plan_of(mode == MODE_PAIRS ? number / HISTORY_PLANS : number);
     if (mode == MODE_PAIRS)
         trouble->plans[1] = plan_of(number);
     trouble->plans[0].stopping = stopping;
-    world.breaks = chance_per_mille(500);
+    make_way(trouble);
 }
 
 /* Each history has troubles of its own: a few kinds of them, rarely all. */

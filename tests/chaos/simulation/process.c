@@ -139,11 +139,17 @@ const char *failpoint_label(enum failpoint point)
     return labels[point];
 }
 
-static bool act(struct process *process, enum failpoint point, enum action action)
+const char *action_name(enum action action)
 {
     static const char *const names[ACTION_COUNT] = {"kill", "stop", "error", "delay"};
-    trace("process %d: %s at %s", process->slot, names[action], failpoint_label(point));
-    world.fired[point]++;
+    return names[action];
+}
+
+static bool act(struct process *process, enum failpoint point, enum action action)
+{
+    trace("process %d: %s at %s", process->slot, action_name(action),
+          failpoint_label(point));
+    world.fired[point][action]++;
     COUNT(FAILPOINTS);
     if (action == ACTION_KILL)
         process_kill(process);

@@ -190,7 +190,7 @@ struct world {
     size_t plan;        /* the armed one */
     unsigned plan_hits; /* of its point */
     unsigned hits[FAILPOINT_COUNT];
-    unsigned fired[FAILPOINT_COUNT];
+    unsigned fired[FAILPOINT_COUNT][ACTION_COUNT];
     char poison[SIM_POISON][COMMAND_KEY_MAX + 1];
     unsigned violations;
     char violation[320];
@@ -198,7 +198,7 @@ struct world {
     bool unfenced; /* the database forgets to look at the epoch */
 };
 
-/* What took effect, over all histories: a run in which nothing happened shows nothing. */
+/* What took effect, over all histories (tally.h). */
 #define EVENTS(X)                                                        \
     X(KILLS, "processes killed")                                         \
     X(STOPS, "processes stopped for a while")                            \
@@ -283,6 +283,7 @@ enum port_status postgres_call(struct connection *connection, struct request *re
 bool postgres_is_broken(const struct connection *connection);
 
 /* process.c */
+const char *action_name(enum action action);
 void process_start(struct process *process);
 void process_kill(struct process *process);
 void process_stop(struct process *process, int64_t duration_us);
