@@ -2,6 +2,7 @@
 #include "tests/chaos/simulation/tally.h"
 
 #include <stdio.h>
+#include <time.h>
 
 enum { BOTH_OF_PAIRS_MIN_PER_CENT = 33 };
 
@@ -53,6 +54,14 @@ static void print_points(void)
     printf("%12zu  actions of %d at a point have acted\n", actions, HISTORY_PLANS);
 }
 
+/* Of the processor's time: other programs may run next to this one. */
+static void print_speed(void)
+{
+    uint64_t spent = (uint64_t)clock() + 1;
+    line(histories * (uint64_t)CLOCKS_PER_SEC / spent,
+         "histories a second of processor time");
+}
+
 void tally_print(enum mode mode)
 {
     for (size_t i = 0; i < EVENT_COUNT; i++)
@@ -61,6 +70,7 @@ void tally_print(enum mode mode)
     if (mode == MODE_PAIRS)
         line(both_acted, "pairs of which the one acted, and then the other");
     print_points();
+    print_speed();
 }
 
 static uint64_t void_events(void)
