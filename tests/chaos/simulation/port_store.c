@@ -20,7 +20,7 @@ static bool is_connected(struct store *store)
         return true;
     if (FAILPOINT(CONNECT_BEGUN))
         return false;
-    store->connection = postgres_connect();
+    store->connection = postgres_connect(store->process);
     if (store->connection != NULL && FAILPOINT(CONNECT_DONE))
         hang_up(store);
     return store->connection != NULL;

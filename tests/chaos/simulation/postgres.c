@@ -30,9 +30,10 @@ struct lock {
 
 struct connection {
     bool used, client_gone;
-    bool broken;    /* the client sees it at its next wait */
-    bool is_zombie; /* writes under a claim that is not the last one */
-    bool mute;      /* answers are lost, and nobody is told */
+    bool broken; /* the client sees it at its next wait */
+    const struct process *client;
+    unsigned life; /* of the client */
+    bool mute;     /* answers are lost, and nobody is told */
     bool requested, answered, busy, in_transaction;
     struct owner owner; /* of the backend's fiber */
     struct request request;
@@ -44,7 +45,14 @@ struct connection {
     uint64_t snapshot; /* what the lookup could see; see oracle.h */
 };
 
+/* Who claimed a partition last, as the judge knows it: no epoch is asked. */
+struct claimer {
+    const struct process *process;
+    unsigned life;
+};
+
 static struct connection connections[SIM_CONNECTIONS];
+static struct claimer claimers[SIM_PARTITIONS];
 static struct lock locks[LOCKS_MAX];
 static size_t lock_count;
 static struct books *backup;
@@ -172,17 +180,15 @@ static bool lock_accounts(struct connection *connection)
     return true;
 }
 
-/* A world without a fence, to see that the judge would notice (I15). */
+/* A world without a fence, to see that the judge notices (I15). */
 static void adopt_epochs(struct connection *connection)
 {
     struct posting *posting = connection->posting;
     for (size_t i = 0; world.unfenced && i < posting->position_count; i++) {
         const struct position_row *row =
             books_position(world.books, posting->positions[i].partition);
-        if (row == NULL || row->epoch == posting->positions[i].epoch)
-            continue;
-        connection->is_zombie = true;
-        posting->positions[i].epoch = row->epoch;
+        if (row != NULL)
+            posting->positions[i].epoch = row->epoch;
     }
 }
 
@@ -215,7 +221,6 @@ static void keep_locked(const struct connection *connection)
 static enum port_status look_up(struct connection *connection)
 {
     connection->in_transaction = true;
-    connection->is_zombie = false;
     if (!lock_positions(connection))
         return PORT_RETRY;
     fiber_yield_perhaps();
@@ -293,6 +298,17 @@ static enum port_status insert(struct connection *connection)
     return status == PORT_OK ? insert_accounts(connection) : status;
 }
 
+/* Epochs that were given before the database went back may be given again. */
+static void judge_claims(const struct connection *connection)
+{
+    const struct posting *posting = connection->posting;
+    for (size_t i = 0; i < posting->position_count && !world.restored; i++) {
+        const struct claimer *claimer = &claimers[posting->positions[i].partition];
+        if (claimer->process != connection->client || claimer->life != connection->life)
+            violate("I15: a consumer that was fenced has written");
+    }
+}
+
 /* The books judge once more, as constraints do, and take everything at once. */
 static enum port_status commit(struct connection *connection)
 {
@@ -309,8 +325,7 @@ static enum port_status commit(struct connection *connection)
         trace("refused: %s", fault);
         return status;
     }
-    if (connection->is_zombie)
-        violate("I15: a consumer that was fenced has written");
+    judge_claims(connection);
     COUNT(POSTINGS);
     events[EVENT_IN_DOUBT_DONE] += connection->broken || connection->mute;
     judge_posting(connection->posting, connection->snapshot);
@@ -344,8 +359,11 @@ static enum port_status claim(struct connection *connection)
                 !acquire_row(connection, LOCK_POSITION, i))
                 return PORT_RETRY;
     fiber_sleep_us(chance_between(50, 2000));
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         claim_one(&connection->claims[i]);
+        claimers[connection->claims[i].partition] =
+            (struct claimer){connection->client, connection->life};
+    }
     return PORT_OK;
 }
 
@@ -411,12 +429,13 @@ void postgres_begin(void)
             posting = posting_new(SIM_BATCH);
         *connection = (struct connection){.posting = posting};
     }
+    memset(claimers, 0, sizeof claimers);
     lock_count = 0;
     has_backup = false;
     world.postgres_up = true;
 }
 
-struct connection *postgres_connect(void)
+struct connection *postgres_connect(const struct process *client)
 {
     fiber_sleep_us(chance_between(100, 5000));
     if (!world.postgres_up)
@@ -425,7 +444,10 @@ struct connection *postgres_connect(void)
         struct connection *connection = &connections[i];
         if (connection->used)
             continue;
-        *connection = (struct connection){.posting = connection->posting, .used = true};
+        *connection = (struct connection){.posting = connection->posting,
+                                          .used = true,
+                                          .client = client,
+                                          .life = client->life};
         fiber_start(&connection->owner, run_backend, connection);
         return connection;
     }

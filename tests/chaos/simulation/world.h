@@ -275,7 +275,7 @@ struct request {
     size_t claim_count;
 };
 /* NULL: not reachable. */
-struct connection *postgres_connect(void);
+struct connection *postgres_connect(const struct process *client);
 /* The client is gone, or gives up; the backend finishes what it was told. */
 void postgres_hang_up(struct connection *connection);
 /* Sends and waits; RETRY or, for a commit, IN_DOUBT when no answer came: hang up then. */
