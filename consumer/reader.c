@@ -350,13 +350,16 @@ static bool commit_first(struct reader *reader, size_t count)
            !FAILPOINT(FIRST_COMMIT_DONE);
 }
 
-/* True when nothing is left to claim. */
+/* True when nothing is left to claim. Asked to stop, it is left at one fault: goes_on()
+ * ends the reader before a second attempt. */
 static bool claim(struct reader *reader, size_t count)
 {
-    enum step step = next_step(PROGRESS_CLAIMING, ask_everybody(reader, count), false);
+    enum port_status status = ask_everybody(reader, count);
+    bool stopping = reader->stage->settings->stop_requested();
+    enum step step = next_step(PROGRESS_CLAIMING, status, stopping);
     if (step == STEP_END)
         pipeline_fail(reader->stage->pipeline, EXIT_CODE_INTERNAL);
-    if (step != STEP_GO_ON)
+    if (step == STEP_TRY_AGAIN)
         metrics_retry(METRICS_CLAIM);
     if (step != STEP_GO_ON || FAILPOINT(CLAIM_DONE))
         return false;

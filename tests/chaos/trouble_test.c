@@ -1,10 +1,14 @@
 /* trouble_test.c: the worker where a retry is not the answer: poison, a stop, a topic
  * or a database that are not the ones we know (DESIGN §4, CONTRACT §2 Halt), a database
  * that was put back, and a transaction that arrives late. In memory, as worker_test.c. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/must.h"
+#include "base/parse.h"
+#include "consumer/metrics.h"
 #include "tests/fakes/run.h"
 #include "tests/fakes/workload.h"
 #include "tests/unit/test.h"
@@ -70,6 +74,44 @@ static struct world *stopped_world(const char *name, unsigned delivered)
 static void stops(void)
 {
     struct world *world = stopped_world("stopped and started again", 60);
+    check_end(world, plain);
+    check_same(world, reference);
+    world_free(world);
+}
+
+static int64_t claims_retried(void)
+{
+    static const char sample[] = "postonce_retries_total{cause=\"claim\"} ";
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    MUST(memory != NULL);
+    metrics_print(memory, "");
+    fclose(memory);
+    const char *found = strstr(text, sample);
+    MUST(found != NULL);
+    int64_t count;
+    found += sizeof sample - 1;
+    MUST(parse_int64(found, strcspn(found, "\n"), &count));
+    free(text);
+    return count;
+}
+
+/* A claim that fails is made again; when a stop was asked for meanwhile, it is left. */
+static void claim_fails(const char *name, bool stopping)
+{
+    struct world *world = new_world(name);
+    int64_t before = claims_retried();
+    world_add_fault(
+        world,
+        (struct fault){.call = CALL_CLAIM, .first = 1, .times = 1, .status = PORT_RETRY});
+    world->stop_at_fault = stopping;
+    CHECK_INT(run_once(world, plain), EXIT_CODE_DONE);
+    CHECK_INT(claims_retried() - before, stopping ? 0 : 1);
+    CHECK_INT(world_is_at_end(world), !stopping);
+    if (stopping)
+        CHECK_INT(world->calls[CALL_CLAIM], 1);
+    world->stop_at_fault = false;
     check_end(world, plain);
     check_same(world, reference);
     world_free(world);
@@ -368,6 +410,8 @@ int main(void)
     reference = new_world("reference");
     CHECK(run_to_end(reference, plain, difference));
     stops();
+    claim_fails("a claim fails", false);
+    claim_fails("a claim fails, and a stop was asked for", true);
     poisons();
     poison_even_as_letter();
     hole(plain);

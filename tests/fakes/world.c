@@ -197,8 +197,9 @@ void world_violation(struct world *world, const char *format, ...)
 bool world_should_stop(struct world *world)
 {
     world_lock(world);
-    bool stop =
+    bool delivered =
         world->stop_at_delivered > 0 && world->delivered >= world->stop_at_delivered;
+    bool stop = delivered || (world->stop_at_fault && world->fired > 0);
     world_unlock(world);
     return stop;
 }

@@ -163,6 +163,7 @@ struct world {
     unsigned published_count; /* transactions that became visible */
     unsigned delivered;
     unsigned stop_at_delivered; /* world_should_stop() from then on; 0: never */
+    bool stop_at_fault;         /* … or once a fault has fired */
 
     unsigned origins_out; /* delivered and not yet released */
     unsigned early_ends;  /* lives that ended with 0 before the end; see run.h */

@@ -91,30 +91,47 @@ static void print_steps(FILE *out)
         fprintf(out, "| %s | %s |\n", step_name(step), step_sentence(step));
 }
 
-static void print_edge(FILE *out, enum progress progress, enum step step)
+enum when { ALWAYS, RUNNING, STOPPING, WHEN_COUNT };
+
+/* Where both columns say the same, one edge says it. */
+static bool is_edge(enum progress progress, enum port_status status, enum step step,
+                    enum when when)
 {
-    const char *before = " : ";
+    bool running = next_step(progress, status, false) == step;
+    bool stopping = next_step(progress, status, true) == step;
+    if (when == ALWAYS)
+        return running && stopping;
+    return when == RUNNING ? running && !stopping : stopping && !running;
+}
+
+static void print_edge(FILE *out, enum progress progress, enum step step, enum when when)
+{
+    static const char *const whens[WHEN_COUNT] = {
+        [ALWAYS] = "", [RUNNING] = " (running)", [STOPPING] = " (stopping)"};
+    bool any = false;
     for (enum port_status status = 0; status < PORT_STATUS_COUNT; status++) {
-        if (next_step(progress, status, false) != step)
+        if (!is_edge(progress, status, step, when))
             continue;
-        if (before[1] == ':')
-            fprintf(out, "    %s --> step%d", progress_name(progress), (int)step);
-        fprintf(out, "%s%s", before, port_status_name(status));
-        before = ", ";
+        if (any)
+            fputs(", ", out);
+        else
+            fprintf(out, "    %s --> step%d : ", progress_name(progress), (int)step);
+        fputs(port_status_name(status), out);
+        any = true;
     }
-    if (before[0] == ',')
-        fputc('\n', out);
+    if (any)
+        fprintf(out, "%s\n", whens[when]);
 }
 
 static void print_diagram(FILE *out)
 {
     fputs("\n```mermaid\nstateDiagram-v2\n    direction LR\n", out);
     for (enum step step = 0; step < STEP_COUNT; step++)
-        if (step != STEP_LEAVE)
-            fprintf(out, "    state \"%s\" as step%d\n", step_name(step), (int)step);
+        fprintf(out, "    state \"%s\" as step%d\n", step_name(step), (int)step);
     for (enum progress progress = 0; progress < PROGRESS_COUNT; progress++)
         for (enum step step = 0; step < STEP_COUNT; step++)
-            print_edge(out, progress, step);
+            for (enum when when = 0; when < WHEN_COUNT; when++)
+                print_edge(out, progress, step, when);
     fputs("```\n", out);
 }
 
