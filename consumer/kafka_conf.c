@@ -58,6 +58,7 @@ static const struct setting producer_defaults[] = {
     {"batch.num.messages", "10000"},
     {"batch.size", "1000000"},
     {"queue.buffering.max.messages", "100000"},
+    {"message.max.bytes", "1000000000"}, /* the topic's limit decides, not the client's */
     {"retry.backoff.ms", "2"},
     {"partitioner", "murmur2_random"},
 };
@@ -132,8 +133,11 @@ static bool set_operators(rd_kafka_conf_t *conf, const struct config *config,
             rd_kafka_conf_set(conf, property->name, property->value, text, sizeof text);
         if (result == RD_KAFKA_CONF_OK || is_stray(property, result))
             continue;
-        snprintf(error, KAFKA_ERROR_MAX, "%s: kafka.%s: librdkafka does not take it: %s",
-                 property->origin, property->name, text);
+        text[strcspn(text, "\n")] = '\0';
+        bool names_it = strstr(property->origin, property->name) != NULL;
+        snprintf(error, KAFKA_ERROR_MAX, "%s%s%s: librdkafka does not take it: %s",
+                 property->origin, names_it ? "" : ": kafka.",
+                 names_it ? "" : property->name, text);
         return false;
     }
     return true;
@@ -170,12 +174,17 @@ void kafka_conf_transaction_went_well(void)
     atomic_store(&transaction_faults, 0);
 }
 
+/* As log_is_due(), for what several threads count. */
+static bool is_due(atomic_ullong *seen)
+{
+    unsigned long long count = atomic_fetch_add(seen, 1) + 1;
+    return (count & (count - 1)) == 0;
+}
+
 static bool is_repeated(const char *facility)
 {
-    if (strcmp(facility, "TXNERR") != 0 && strcmp(facility, "ADDPARTS") != 0)
-        return false;
-    unsigned long long count = atomic_fetch_add(&transaction_faults, 1) + 1;
-    return (count & (count - 1)) != 0;
+    return (strcmp(facility, "TXNERR") == 0 || strcmp(facility, "ADDPARTS") == 0) &&
+           !is_due(&transaction_faults);
 }
 
 /* Called from librdkafka's threads: does nothing but write. Its own sentences about
@@ -195,10 +204,10 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility,
 
 void kafka_conf_log_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 {
-    static uint64_t seen;
+    static atomic_ullong seen; /* by the threads of consumer and producer */
     (void)handle;
     (void)opaque;
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT || !log_is_due(&seen))
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT || !is_due(&seen))
         return;
     log_event(LOG_WARNING, "kafka_error", reason,
               LOG_T("code", rd_kafka_err2name((rd_kafka_resp_err_t)code)));

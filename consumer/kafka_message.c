@@ -10,7 +10,11 @@
 #include "base/text_buffer.h"
 #include "schema/code.h"
 
-enum { QUEUE_FULL_WAIT_MS = 10000, NUMBER_TEXT_MAX = 24 };
+enum {
+    QUEUE_FULL_WAIT_MS = 10000,
+    NUMBER_TEXT_MAX = 24,
+    PASSED_THROUGH_MAX = 4096 /* bytes of names and values in one result */
+};
 
 static void add_text(rd_kafka_headers_t *headers, const char *name, const char *text)
 {
@@ -47,19 +51,25 @@ static bool is_passed_through(const char *name)
     return false;
 }
 
+/* Bounded, because a result that the topic does not take would hold up every answer
+ * behind it for ever. What has no room is left out, the same each time. */
 static void pass_through(rd_kafka_headers_t *headers, const struct record *record)
 {
     const rd_kafka_headers_t *original = headers_of(record);
+    size_t room = PASSED_THROUGH_MAX;
     const char *name;
     const void *value;
     size_t size;
     for (size_t i = 0;
          original != NULL && rd_kafka_header_get_all(original, i, &name, &value, &size) ==
                                  RD_KAFKA_RESP_ERR_NO_ERROR;
-         i++)
-        if (is_passed_through(name))
-            MUST(rd_kafka_header_add(headers, name, -1, value, (ssize_t)size) ==
-                 RD_KAFKA_RESP_ERR_NO_ERROR);
+         i++) {
+        if (!is_passed_through(name) || strlen(name) + size > room)
+            continue;
+        room -= strlen(name) + size;
+        MUST(rd_kafka_header_add(headers, name, -1, value, (ssize_t)size) ==
+             RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
 }
 
 static rd_kafka_headers_t *result_headers(const struct kafka_message_target *target,

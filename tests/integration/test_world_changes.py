@@ -100,6 +100,35 @@ def test_a_topic_refuses_until_its_limit_is_raised(deploy, which):
     verify.verify(deployment)
 
 
+def test_headers_that_no_answer_has_room_for_hold_nothing_up(deploy):
+    """What is passed through is bounded: the answer goes out without what is too large."""
+    deployment = deploy()
+    limit(deployment, deployment.results, 16 * 1024)
+    large = ("tracestate", b"t" * 900_000)
+    deployment.send(opening() + [record("k", transfer("house", "a", "1.00"), 0, headers=[
+        large, ("correlation-id", b"here"), ("traceparent", b"p" * 4096),
+        ("kafka_correlationId", b"c" * 2000)])] + pays(0, 3))
+    deployment.consume_to_end()
+    verify.verify(deployment)
+    answer = next(each for each in deployment.read(deployment.results) if each.key == b"k")
+    assert {"correlation-id", "kafka_correlationId"} <= {name for name, _ in answer.headers}
+    assert answer.header("tracestate") is None and answer.header("traceparent") is None
+
+
+def test_a_record_as_large_as_a_broker_takes_is_dead_lettered(deploy):
+    """The topic's limit decides, not that of the client, which is lower."""
+    deployment = deploy(partitions=2)
+    limit(deployment, deployment.dead_letters, 1_100_000)
+    sender = topics.Sender(deployment.kafka, **{"message.max.bytes": 1_100_000})
+    deployment.send(opening())
+    sender.post(deployment.commands, record("junk", b"x" * 1_048_000, 0), lambda *_: None)
+    sender.flush(30)
+    deployment.send(pays(0, 3) + pays(0, 3, 1))
+    deployment.consume_to_end()
+    state = verify.verify(deployment)
+    assert [each.header("dead-letter-code") for each in state.dead_letters] == ["value_too_large"]
+
+
 # ---- a topic goes ----
 
 def test_the_result_topic_is_deleted_and_made_again(deploy):
