@@ -250,18 +250,34 @@ static void fill_options(const struct pg *pg, struct connect_options *options)
     }
 }
 
-/* What libpq says about a string that it cannot read may quote the password in it. */
-static bool is_readable(const char *postgres)
+/* A password in a URI whose @, : or / are not percent-encoded ends up in host or port. */
+static bool is_sound_place(const PQconninfoOption *option)
 {
-    PQconninfoOption *options = NULL;
-    bool is_string = strchr(postgres, '=') != NULL || strstr(postgres, "://") != NULL;
-    bool readable = true;
-    if (is_string) {
-        options = PQconninfoParse(postgres, NULL);
-        readable = options != NULL;
-    }
+    if (option->val == NULL)
+        return true;
+    if (strcmp(option->keyword, "host") == 0)
+        return strchr(option->val, '@') == NULL;
+    return strcmp(option->keyword, "port") != 0 ||
+           option->val[strspn(option->val, "0123456789,")] == '\0';
+}
+
+/* NULL, or what is wrong with the setting: what libpq itself says about a string that it
+ * cannot read, or about a host that it cannot find, may quote the password in it. */
+static const char *find_fault(const char *postgres)
+{
+    if (strchr(postgres, '=') == NULL && strstr(postgres, "://") == NULL)
+        return NULL;
+    PQconninfoOption *options = PQconninfoParse(postgres, NULL);
+    const char *fault =
+        options == NULL ? "the setting `postgres` is no connection string or URI of libpq"
+                        : NULL;
+    for (PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
+         option++)
+        if (!is_sound_place(option))
+            fault = "the setting `postgres` has a host or a port that can be none; in a "
+                    "URI, @ : and / within a password are written %40 %3A and %2F";
     PQconninfoFree(options);
-    return readable;
+    return fault;
 }
 
 static bool has_many_hosts(PGconn *connection)
@@ -354,9 +370,9 @@ static enum port_status connect_anew(struct pg *pg)
     pg_disconnect(pg);
     if (FAILPOINT(CONNECT_BEGUN))
         return PORT_RETRY;
-    if (!is_readable(pg->settings.postgres)) {
-        pg_set_fault(pg,
-                     "the setting `postgres` is no connection string or URI of libpq");
+    const char *fault = find_fault(pg->settings.postgres);
+    if (fault != NULL) {
+        pg_set_fault(pg, "%s", fault);
         return PORT_FATAL;
     }
     if (!dial(pg)) {

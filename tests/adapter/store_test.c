@@ -65,6 +65,9 @@ static void test_login(void)
     } cases[] = {
         {"nobody listens", "host=127.0.0.1 port=1", PORT_RETRY},
         {"no such string", "host=127.0.0.1 pass word=secret", PORT_FATAL},
+        {"an @ in the password", "postgresql://u:my@secret@127.0.0.1/x", PORT_FATAL},
+        {"a / in the password", "postgresql://u:secret1/secret2@db/x", PORT_FATAL},
+        {"a : behind an @", "postgresql://u:p@ss:secret/db", PORT_FATAL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         test_case(cases[i].name);
