@@ -58,6 +58,11 @@ static int check_offset(const struct rewind_plan *plan, int64_t offset)
 {
     for (size_t i = 0; i < plan->count; i++) {
         const struct kafka_partition *partition = &plan->partitions[i];
+        if (partition->has_committed && offset > partition->committed)
+            return verb_fail(plan->call, EXIT_CODE_USAGE,
+                             "--to-offset %" PRId64 ": partition %d stands at %" PRId64
+                             "; forward would leave commands unanswered",
+                             offset, partition->partition, partition->committed);
         if (offset < partition->log_start || offset > partition->log_end)
             return verb_fail(plan->call, EXIT_CODE_USAGE,
                              "--to-offset %" PRId64
@@ -66,6 +71,17 @@ static int check_offset(const struct rewind_plan *plan, int64_t offset)
                              partition->log_end);
     }
     return EXIT_CODE_DONE;
+}
+
+/* What is decided and not answered yet lies above the committed offset: a group that went
+ * forward would never answer it. */
+static void stay_behind(struct rewind_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        struct kafka_partition *partition = &plan->partitions[i];
+        if (partition->has_committed && partition->target > partition->committed)
+            partition->target = partition->committed;
+    }
 }
 
 static int choose_targets(struct rewind_plan *plan)
@@ -81,11 +97,13 @@ static int choose_targets(struct rewind_plan *plan)
         return fail_inspect(plan, status);
     for (size_t i = 0; time_ms < 0 && i < plan->count; i++)
         plan->partitions[i].target = offset >= 0 ? offset : plan->partitions[i].log_start;
-    return offset >= 0 ? check_offset(plan, offset) : EXIT_CODE_DONE;
+    if (offset >= 0)
+        return check_offset(plan, offset);
+    stay_behind(plan);
+    return EXIT_CODE_DONE;
 }
 
-/* How many offsets lie between the target and where the group stands; below 0: forward.
- */
+/* How many offsets lie between the target and where the group stands. */
 static int64_t records_again(const struct kafka_partition *partition)
 {
     int64_t now = partition->has_committed ? partition->committed : partition->log_start;

@@ -123,6 +123,17 @@ def test_to_a_time(deploy):
     assert deployment.committed() == {0: 4}
 
 
+def test_forward_is_no_rewind(finished):
+    """What is decided and not answered yet lies above the committed offset."""
+    before = finished.committed()
+    rewind(finished, "--to-offset", "7", "--partition", "1")
+    rewind(finished, "--to-time", "2100-01-01T00:00:00Z")
+    assert finished.committed() == {**before, 1: 7}
+    done = finished.verb("rewind", "--to-offset", "8", "--partition", "1", "--execute")
+    assert done.returncode == 2 and "stands at 7" in done.stderr
+    assert finished.committed() == {**before, 1: 7}
+
+
 def test_refused_while_the_group_has_members(finished):
     consumer = finished.consumer()
     finished.wait_members("a")
