@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/stop.h"
 #include "consumer/failpoint.h"
 #include "consumer/kafka_message.h"
 #include "consumer/source_kafka.h"
@@ -21,9 +22,11 @@
 
 enum {
     CALL_TIMEOUT_MS = 10000,
+    STOPPING_TIMEOUT_MS = 3000,
+    WARM_TIMEOUT_MS = 2000,
     CALL_DEADLINE_S = 15,
     COMMIT_ATTEMPTS = 3,
-    ABORT_ATTEMPTS = 3,
+    ABORT_ATTEMPTS = 3, /* one when a stop was asked for: the successor aborts it, too */
     FAILURES_BEFORE_NEW_PRODUCER = 3,
     TAKE_BACK_AFTER_S = 3,
     RIGHT_MAX = 640,
@@ -103,6 +106,12 @@ static void log_missing_right(struct reply *reply, rd_kafka_resp_err_t code)
                   LOG_T("grant", right), LOG_T("code", rd_kafka_err2name(code)));
 }
 
+/* Whoever stops a process ends it by force before long. */
+static int call_timeout_ms(void)
+{
+    return stop_requested() ? STOPPING_TIMEOUT_MS : CALL_TIMEOUT_MS;
+}
+
 /* Judges and destroys an error of a transactional call. */
 static enum port_status judge(struct reply *reply, rd_kafka_error_t *error,
                               const char *call)
@@ -180,7 +189,7 @@ static void warm(struct reply *reply, rd_kafka_topic_t *topic)
 {
     const struct rd_kafka_metadata *metadata;
     if (topic != NULL && rd_kafka_metadata(reply->producer, 0, topic, &metadata,
-                                           CALL_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+                                           WARM_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
         rd_kafka_metadata_destroy(metadata);
 }
 
@@ -198,14 +207,14 @@ enum port_status reply_recover(struct reply *reply)
     watchdog_arm("init_transactions", CALL_DEADLINE_S);
     reply->begun_at_ms = clock_monotonic_ms();
     enum port_status status =
-        judge(reply, rd_kafka_init_transactions(reply->producer, CALL_TIMEOUT_MS),
+        judge(reply, rd_kafka_init_transactions(reply->producer, call_timeout_ms()),
               "init_transactions");
+    watchdog_disarm();
     reply->ready = status == PORT_OK;
     if (reply->ready) {
         warm(reply, reply->results);
         warm(reply, reply->letters);
     }
-    watchdog_disarm();
     return status;
 }
 
@@ -278,7 +287,7 @@ static enum port_status send_offsets(struct reply *reply,
     else if (!staleness->is_stale(staleness->context))
         status = judge(reply,
                        rd_kafka_send_offsets_to_transaction(reply->producer, offsets,
-                                                            metadata, CALL_TIMEOUT_MS),
+                                                            metadata, call_timeout_ms()),
                        "send_offsets_to_transaction");
     if (metadata != NULL)
         rd_kafka_consumer_group_metadata_destroy(metadata);
@@ -292,7 +301,7 @@ static enum port_status commit(struct reply *reply)
     for (int i = 0; i < COMMIT_ATTEMPTS && status == PORT_RETRY; i++) {
         watchdog_arm("commit_transaction", CALL_DEADLINE_S);
         status =
-            judge(reply, rd_kafka_commit_transaction(reply->producer, CALL_TIMEOUT_MS),
+            judge(reply, rd_kafka_commit_transaction(reply->producer, call_timeout_ms()),
                   "commit_transaction");
     }
     return status;
@@ -305,11 +314,12 @@ static enum port_status give_up(struct reply *reply, enum port_status why)
     enum port_status status = PORT_RETRY;
     if (FAILPOINT(ABORT_BEGUN))
         reply->dead = true;
+    int attempts = stop_requested() ? 1 : ABORT_ATTEMPTS;
     reply->failures++;
-    for (int i = 0; i < ABORT_ATTEMPTS && status != PORT_OK && !reply->dead; i++) {
+    for (int i = 0; i < attempts && status != PORT_OK && !reply->dead; i++) {
         watchdog_arm("abort_transaction", CALL_DEADLINE_S);
         status =
-            judge(reply, rd_kafka_abort_transaction(reply->producer, CALL_TIMEOUT_MS),
+            judge(reply, rd_kafka_abort_transaction(reply->producer, call_timeout_ms()),
                   "abort_transaction");
     }
     watchdog_disarm();
@@ -335,7 +345,8 @@ static enum port_status queue_answers(struct reply *reply, const struct batch *b
         log_event(LOG_ERROR, "produce_failed", rd_kafka_err2str(err),
                   LOG_I("partition", batch->records[i].partition),
                   LOG_I("offset", batch->records[i].offset),
-                  LOG_T("code", rd_kafka_err2name(err)));
+                  LOG_T("code", rd_kafka_err2name(err)),
+                  LOG_T("advice", advice_for(err)));
         return PORT_RETRY;
     }
     return PORT_OK;

@@ -21,7 +21,7 @@ enum {
     WAIT_BASE_MS = 200,
     WAIT_CAP_MS = 5000,
     WAIT_SLICE_MS = 50,
-    CLOSE_DEADLINE_S = 30,
+    CLOSE_DEADLINE_S = 10,
     FREE_DEADLINE_S = 3
 };
 

@@ -1,5 +1,6 @@
 """PostgreSQL and Kafka go away under load and come back: nothing is lost, nothing doubled."""
 
+import signal
 import socket
 import struct
 import threading
@@ -110,6 +111,25 @@ def test_the_broker_hangs(loaded, kafka):
     kafka.brokers[0].pause()
     load.wait_sent(before + 1200)
     kafka.brokers[0].resume()
+    settle(deployment, consumer, load)
+
+
+@pytest.mark.slow
+def test_a_stop_while_the_broker_hangs(loaded, kafka):
+    """With a Kafka transaction in hand. Who stops it kills it after a while: it must be
+    gone by itself before."""
+    deployment, consumer, load = loaded
+    before = deployment.decided()
+    wait_until(lambda: deployment.decided() > before, 20, "it is at work")
+    kafka.brokers[0].pause()
+    at = deployment.decided()
+    wait_until(lambda: deployment.decided() > at, 20, "a batch is decided, and not answered")
+    consumer.send(signal.SIGTERM)
+    try:
+        assert consumer.wait(45) in (0, 70)
+    finally:
+        kafka.brokers[0].resume()
+    consumer.start()
     settle(deployment, consumer, load)
 
 
