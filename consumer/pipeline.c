@@ -19,7 +19,7 @@ enum {
     SPARE_BATCHES = 14, /* small batches that may wait for the replier while it commits */
     FULL_BATCHES = 4,   /* records in flight: at most so many full batches */
     BYTES_MAX = 32 << 20, /* and no more once they hold so much: large ones are few */
-    HALTS_MAX = 1024
+    HALTS_MAX = WORKER_PARTITIONS_MAX
 };
 
 /* What the reader asks of the replier. */

@@ -19,7 +19,7 @@
 #include "consumer/stages.h"
 
 enum {
-    LANES_MAX = 4096,
+    LANES_MAX = WORKER_PARTITIONS_MAX,
     POLL_MS = 100,
     CLAIM_BASE_MS = 100,
     CLAIM_CAP_MS = 2000,
@@ -151,8 +151,12 @@ static int compare_lanes(const void *left, const void *right)
     return (a->partition > b->partition) - (a->partition < b->partition);
 }
 
+/* A halt that was noted after the partition had gone is of an earlier time; the claim
+ * asks again. */
 static void add_lane(struct reader *reader, int32_t partition)
 {
+    pipeline_forget_halt(reader->stage->pipeline, partition);
+    reader->halts_seen = 0;
     reader->lanes[reader->lane_count++] = (struct lane){.partition = partition};
     metrics_own(partition);
 }
@@ -205,12 +209,12 @@ static void give_back(struct reader *reader, bool lost)
 {
     struct pipeline *pipeline = reader->stage->pipeline;
     end_lap_if(reader, FAILPOINT(REVOKE_BEGUN));
-    bool finished =
-        !lost && reader->held.origin == NULL && pipeline_wait_idle(pipeline, DRAIN_MS);
+    bool drained = !lost && pipeline_wait_idle(pipeline, DRAIN_MS);
+    bool finished = drained && reader->held.origin == NULL;
     log_event(LOG_INFO, lost ? "lost" : "revoked",
               lost ? "the group took partitions away"
                    : "the group asks for partitions back",
-              LOG_T("finished", finished ? "yes" : "no"));
+              LOG_T("finished", drained ? "yes" : "no"));
     if (!finished || FAILPOINT(REVOKE_DRAINED))
         start_over(reader);
     source_yield(reader->stage->settings->source);

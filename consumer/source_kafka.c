@@ -10,12 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "consumer/kafka_record.h"
 #include "consumer/metrics.h"
 
-enum { MARKS_TIMEOUT_MS = 4000, PROBE_TIMEOUT_MS = 1000 };
+enum {
+    MARKS_TIMEOUT_MS = 4000,
+    MARKS_DEADLINE_MS = 8000, /* of all partitions: nobody polls meanwhile */
+    PROBE_TIMEOUT_MS = 1000
+};
 
 enum pending { PENDING_NONE, PENDING_ASSIGNED, PENDING_REVOKED, PENDING_LOST };
 
@@ -328,11 +333,21 @@ static enum source_event take_gone(struct source *source)
 }
 
 /* A revocation is repeated until source_yield answers it; an assignment is told once. */
+static enum source_event take_pending(struct source *source)
+{
+    enum source_event event = pending_event(source);
+    if (event == SOURCE_ASSIGNED)
+        source->pending = PENDING_NONE;
+    return event;
+}
+
+/* What the group says comes before what is polled next, and what was polled with it is
+ * not lost. */
 enum source_event source_poll(struct source *source, int timeout_ms,
                               struct record *record)
 {
-    if (source->pending == PENDING_REVOKED || source->pending == PENDING_LOST)
-        return pending_event(source);
+    if (source->pending != PENDING_NONE)
+        return take_pending(source);
     rd_kafka_message_t *message = rd_kafka_consumer_poll(source->handle, timeout_ms);
     enum source_event event = take_gone(source);
     if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR &&
@@ -344,12 +359,7 @@ enum source_event source_poll(struct source *source, int timeout_ms,
         event = error_event(source, message, record);
     if (message != NULL)
         rd_kafka_message_destroy(message);
-    if (source->pending == PENDING_NONE)
-        return event;
-    event = pending_event(source);
-    if (event == SOURCE_ASSIGNED)
-        source->pending = PENDING_NONE;
-    return event;
+    return event == SOURCE_NOTHING ? take_pending(source) : event;
 }
 
 size_t source_owned(const struct source *source, int32_t *partitions, size_t capacity)
@@ -409,9 +419,12 @@ enum port_status source_marks(struct source *source, const int32_t *partitions,
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (size_t i = 0; i < count; i++)
         rd_kafka_topic_partition_list_add(list, source->topic, partitions[i]);
+    int64_t deadline_ms = clock_monotonic_ms() + MARKS_DEADLINE_MS;
     enum port_status status = committed_of(source, list, marks);
     for (size_t i = 0; status == PORT_OK && i < count; i++)
-        status = log_bounds_of(source, partitions[i], &marks[i]);
+        status = clock_monotonic_ms() < deadline_ms
+                     ? log_bounds_of(source, partitions[i], &marks[i])
+                     : PORT_RETRY;
     rd_kafka_topic_partition_list_destroy(list);
     return status;
 }

@@ -19,7 +19,7 @@
 #include "consumer/source.h"
 #include "consumer/store.h"
 
-enum { WORKER_POSTERS_MAX = 64 };
+enum { WORKER_POSTERS_MAX = 64, WORKER_PARTITIONS_MAX = 4096 };
 
 /* All borrowed; opened before and closed after by the caller. */
 struct worker_settings {

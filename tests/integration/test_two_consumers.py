@@ -30,9 +30,11 @@ def test_one_is_killed_under_load(deploy):
     verify.verify(deployment)
 
 
-def test_one_joins_and_leaves_under_load(deploy):
+@pytest.mark.parametrize("assignor", ["range", "cooperative-sticky"])
+def test_one_joins_and_leaves_under_load(deploy, assignor):
     """A rebalance without a crash: nothing is lost, nothing is answered twice."""
-    deployment = deploy(partitions=4, settings=SHORT)
+    deployment = deploy(partitions=4, settings={
+        **SHORT, "kafka.partition.assignment.strategy": assignor})
     work = Workload(seed=9, partitions=4)
     deployment.send(work.opening())
     deployment.consume_to_end()
