@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 
+import psycopg
 import pytest
 
 from harness import verify
@@ -115,22 +116,30 @@ def test_the_broker_hangs(loaded, kafka):
 
 
 @pytest.mark.slow
-def test_a_stop_while_the_broker_hangs(loaded, kafka):
+def test_a_stop_while_the_broker_hangs(deploy, kafka):
     """With a Kafka transaction in hand. Who stops it kills it after a while: it must be
     gone by itself before."""
-    deployment, consumer, load = loaded
+    deployment = deploy()
+    work = Workload(seed=23)
+    deployment.send(work.opening())
+    consumer = deployment.consumer()
+    deployment.wait_caught_up(consumers=[consumer])
     before = deployment.decided()
-    wait_until(lambda: deployment.decided() > before, 20, "it is at work")
-    kafka.brokers[0].pause()
-    at = deployment.decided()
-    wait_until(lambda: deployment.decided() > at, 20, "a batch is decided, and not answered")
-    consumer.send(signal.SIGTERM)
+    with psycopg.connect(deployment.url) as lock:
+        lock.execute("SELECT FROM postonce.stream_position FOR UPDATE")
+        deployment.send(work.take(5))
+        wait_until(lambda: deployment.query(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND datname = current_database()"), 20, "the batch waits for its row")
+        kafka.brokers[0].pause()
     try:
+        wait_until(lambda: deployment.decided() > before, 20, "it is decided, not answered")
+        consumer.send(signal.SIGTERM)
         assert consumer.wait(45) in (0, 70)
     finally:
         kafka.brokers[0].resume()
-    consumer.start()
-    settle(deployment, consumer, load)
+    deployment.consume_to_end("b")
+    verify.verify(deployment)
 
 
 @pytest.mark.slow
