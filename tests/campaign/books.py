@@ -24,7 +24,7 @@ class Books:
                          for row, record, _ in decided.values() if row["payment_id"]}
         self.currency_of = {row["payment_id"]: command.fields["currency"]
                             for row, _, command in decided.values() if row["payment_id"]}
-        self.refunded = {}
+        self.refunds = {}    # payment id -> [(version of the account debited, amount)]
         self.history = {}    # account id -> [balance after 0, 1, 2 … movements]
         self.movements = {}  # (partition, account id) -> [(offset, version)]
         self.opened_at = {}  # account name -> place
@@ -108,9 +108,10 @@ class Books:
     def _refunds(self):
         for payment_id, row in self.transfers.items():
             if row["refunds"] is not None:
-                self.refunded[row["refunds"]] = (
-                    self.refunded.get(row["refunds"], 0) + row["amount_minor"])
-        for payment_id, amount in self.refunded.items():
+                self.refunds.setdefault(row["refunds"], []).append(
+                    (row["debit_version"], row["amount_minor"]))
+        for payment_id, refunds in self.refunds.items():
+            amount = sum(each for _, each in refunds)
             payment = self.transfers.get(payment_id)
             if payment is None or amount > payment["amount_minor"]:
                 yield f"payment {payment_id} was refunded {amount}, which is too much"
@@ -179,8 +180,10 @@ class Books:
     def _can_be_unknown(self, name, record):
         return not self._surely_before(self.opened_at.get(name), record)
 
-    def _was_account_exists(self, _record, command):
-        return command.fields["account"] in self.opened_at
+    def _was_account_exists(self, record, command):
+        place = self.opened_at.get(command.fields["account"])
+        return place is not None and not (
+            place[0] == record.partition and place[1] > record.offset)
 
     def _was_source_unknown(self, record, command):
         return self._can_be_unknown(command.fields.get("source"), record)
@@ -198,11 +201,16 @@ class Books:
         payment = self.transfers.get(command.fields["payment_id"])
         return payment is not None and payment["refunds"] is not None
 
-    def _was_refund_exceeds_payment(self, _record, command):
-        payment_id = command.fields["payment_id"]
-        payment = self.transfers.get(payment_id)
-        return payment is not None and \
-            self.refunded.get(payment_id, 0) + command.fields["amount"] > payment["amount_minor"]
+    def _was_refund_exceeds_payment(self, record, command):
+        """Refunds of a payment only grow: asked is the last moment that it can have been."""
+        payment = self.transfers.get(command.fields["payment_id"])
+        if payment is None:
+            return False
+        account_id = payment["credit_account_id"]
+        _, last = self._window(record, account_id, len(self.history.get(account_id, [0])) - 1)
+        refunded = sum(amount for version, amount
+                       in self.refunds.get(payment["payment_id"], ()) if version <= last)
+        return refunded + command.fields["amount"] > payment["amount_minor"]
 
     def _was_currency_mismatch(self, _record, command):
         fields = command.fields

@@ -8,10 +8,11 @@ import copy
 import dataclasses
 import json
 import shutil
+import types
 
 import pytest
 
-from campaign import dump, judge, report
+from campaign import books, dump, judge, report
 from campaign.journal import Journal, Read, digest
 from campaign.load import MIX, Commands
 from campaign.logs import Log, generations
@@ -249,6 +250,47 @@ def test_a_record_that_kafka_wrote_twice_is_one_more_duplicate(evidence):
     copied.journal.sent.pop(record.place)
     verdict = judge.judge(copied)
     assert verdict.verdict == judge.VALID and verdict.counts["written twice by Kafka"] == 1
+
+
+# ---- refusals: whether there was a moment at which they were true ----------------------
+
+def books_of_one_refund():
+    """Opened at 0/0 and 0/1, paid at 0/2, and refunded in part at 0/6."""
+    def decided(offset, operation, payment_id=None, outcome="applied", **fields):
+        record = types.SimpleNamespace(place=(0, offset), partition=0, offset=offset)
+        return ({"payment_id": payment_id, "outcome": outcome}, record,
+                types.SimpleNamespace(operation=operation, fields={"currency": "USD", **fields}))
+
+    def moved(payment_id, debit, credit, amount, balance, version, refunds=None):
+        return {"payment_id": payment_id, "debit_account_id": debit, "credit_account_id": credit,
+                "amount_minor": amount, "debit_balance_minor": -balance,
+                "credit_balance_minor": balance, "debit_version": version,
+                "credit_version": version, "refunds": refunds}
+    accounts = [{"account_id": number, "name": name, "currency": "USD",
+                 "minimum_balance_minor": None, "balance_minor": balance, "version": 2}
+                for number, name, balance in ((1, "a", -40), (2, "b", 40))]
+    found = books.Books(accounts, [moved("pay", 1, 2, 100, 100, 1),
+                                   moved("back", 2, 1, 60, -40, 2, "pay")], {
+        "a": decided(0, "open_account", account="a", minimum=None),
+        "b": decided(1, "open_account", account="b", minimum=None),
+        "pay": decided(2, "transfer", "pay"), "back": decided(6, "refund", "back")})
+    assert not [*found._opened(), *found._histories(), *found._refunds()]
+    return found
+
+
+@pytest.mark.parametrize("offset, code, fields, right", [
+    (7, "refund_exceeds_payment", {"payment_id": "pay", "amount": 41}, True),
+    (7, "refund_exceeds_payment", {"payment_id": "pay", "amount": 40}, False),
+    (5, "refund_exceeds_payment", {"payment_id": "pay", "amount": 41}, False),
+    (5, "refund_exceeds_payment", {"payment_id": "pay", "amount": 101}, True),
+    (3, "account_exists", {"account": "b"}, True),
+    (0, "account_exists", {"account": "b"}, False),
+    (0, "account_exists", {"account": "c"}, False)])
+def test_a_refusal_was_true_when_it_was_decided_or_never(offset, code, fields, right):
+    record = types.SimpleNamespace(place=(0, offset), partition=0, offset=offset)
+    command = types.SimpleNamespace(operation="refund", fields={"currency": "USD", **fields})
+    problem = books_of_one_refund()._refusal(code, record, command)
+    assert (problem is None) == right
 
 
 # ---- what cannot be known --------------------------------------------------------------
