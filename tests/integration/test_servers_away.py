@@ -115,6 +115,19 @@ def test_the_broker_hangs(loaded, kafka):
     settle(deployment, consumer, load)
 
 
+def hang_in_between(deployment, kafka, commands):
+    """The broker falls silent when a batch is committed in PostgreSQL and not answered."""
+    before = deployment.decided()
+    with psycopg.connect(deployment.url) as lock:
+        lock.execute("SELECT FROM postonce.stream_position FOR UPDATE")
+        deployment.send(commands)
+        wait_until(lambda: deployment.query(
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND datname = current_database()"), 20, "the batch waits for its row")
+        kafka.brokers[0].pause()
+    wait_until(lambda: deployment.decided() > before, 20, "it is decided, not answered")
+
+
 @pytest.mark.slow
 def test_a_stop_while_the_broker_hangs(deploy, kafka):
     """With a Kafka transaction in hand. Who stops it kills it after a while: it must be
@@ -124,22 +137,42 @@ def test_a_stop_while_the_broker_hangs(deploy, kafka):
     deployment.send(work.opening())
     consumer = deployment.consumer()
     deployment.wait_caught_up(consumers=[consumer])
-    before = deployment.decided()
-    with psycopg.connect(deployment.url) as lock:
-        lock.execute("SELECT FROM postonce.stream_position FOR UPDATE")
-        deployment.send(work.take(5))
-        wait_until(lambda: deployment.query(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-            "AND datname = current_database()"), 20, "the batch waits for its row")
-        kafka.brokers[0].pause()
     try:
-        wait_until(lambda: deployment.decided() > before, 20, "it is decided, not answered")
+        hang_in_between(deployment, kafka, work.take(5))
         consumer.send(signal.SIGTERM)
         assert consumer.wait(45) in (0, 70)
     finally:
         kafka.brokers[0].resume()
     deployment.consume_to_end("b")
     verify.verify(deployment)
+
+
+@pytest.mark.slow
+def test_the_broker_hangs_for_longer_than_the_watchdog_waits(deploy, kafka):
+    """With a Kafka transaction in hand. The watchdog guards each call, not all of them
+    together: as long as each comes back at its own time-out the process lives and tries
+    again; if one does not, it ends with 70. Either way the answers are given once."""
+    deployment = deploy()
+    work = Workload(seed=24)
+    deployment.send(work.opening())
+    consumer = deployment.consumer()
+    deployment.wait_caught_up(consumers=[consumer])
+    hang_in_between(deployment, kafka, work.take(50))
+    wait_until(lambda: not consumer.running or  # three time-outs of 10 s and more
+               consumer.log.read_text().count("call=abort_transaction") >= 2, 120,
+               "the transaction was in hand for longer than the watchdog waits")
+    if not consumer.running:
+        assert consumer.returncode == 70 and "event=watchdog" in consumer.log.read_text()
+    kafka.brokers[0].resume()
+    kafka.wait_ready()
+    if not consumer.running:
+        consumer.start()
+    deployment.send(work.take(50))
+    deployment.wait_caught_up(90, consumers=[consumer])
+    assert consumer.stop() == 0
+    state = verify.verify(deployment)
+    assert [each for each in state.results if each.header("idempotent-replayed") == "true"], \
+        "nothing was in hand: the test is void"
 
 
 @pytest.mark.slow
