@@ -1,5 +1,5 @@
-/* failpoint.c: see failpoint.h. Reads the variable FAILPOINTS once; a word that it does
- * not understand ends the process at once, or a test would test nothing. */
+/* failpoint.c: see failpoint.h. Reads its two variables once; a word that it does not
+ * understand ends the process at once, or a test would test nothing. */
 #include "consumer/failpoint.h"
 
 #ifdef POSTONCE_FAILPOINTS
@@ -10,13 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/parse.h"
 
-enum { DELAY_MS = 700 };
+enum { DELAY_MS = 700, DELAY_MAX_MS = 600000 };
 
 enum action { ACTION_NONE, ACTION_KILL, ACTION_STOP, ACTION_ERROR, ACTION_DELAY };
 
@@ -35,6 +36,7 @@ static struct {
     atomic_uint hits;
 } plans[FAILPOINT_COUNT];
 
+static int64_t delay_ms = DELAY_MS;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 const char *failpoint_label(enum failpoint point)
@@ -70,9 +72,17 @@ static void plan(const char *word, size_t size)
                           word + label_size + 1, action_end - label_size - 1);
 }
 
+static void read_delay(void)
+{
+    const char *text = getenv("FAILPOINT_DELAY_MS");
+    MUST(text == NULL ||
+         (parse_int64(text, strlen(text), &delay_ms) && delay_ms <= DELAY_MAX_MS));
+}
+
 static void read_plans(void)
 {
     const char *text = getenv("FAILPOINTS");
+    read_delay();
     while (text != NULL && *text != '\0') {
         size_t size = strcspn(text, " ");
         if (size > 0)
@@ -84,14 +94,13 @@ static void read_plans(void)
 static bool act(enum failpoint point)
 {
     enum action action = plans[point].action;
-    struct timespec delay = {.tv_nsec = DELAY_MS * 1000000L};
     log_event(LOG_WARNING, "failpoint", labels[point], LOG_T("action", actions[action]));
     if (action == ACTION_KILL)
         raise(SIGKILL);
     if (action == ACTION_STOP)
         kill(getpid(), SIGSTOP);
     if (action == ACTION_DELAY)
-        nanosleep(&delay, NULL);
+        clock_sleep_ms(delay_ms);
     return action == ACTION_ERROR;
 }
 

@@ -5,7 +5,8 @@
  *     FAILPOINTS='commit.sent=kill@3 publish.begun=error@1' postonce consume …
  *
  * label=action@n: on the n-th hit, kill (SIGKILL), stop (SIGSTOP), error (the call at
- * hand fails; where there is none, the lap ends) or delay. A hit that acts is logged. */
+ * hand fails; where there is none, the lap ends) or delay (700 ms, or as many as the
+ * variable FAILPOINT_DELAY_MS says). A hit that acts is logged. */
 #ifndef CONSUMER_FAILPOINT_H
 #define CONSUMER_FAILPOINT_H
 

@@ -98,6 +98,14 @@ def after_it(deployment, consumer, action):
         other.must_run()
 
 
+def verify_in_the_end(deployment, **more):
+    """A transaction that died open hides the answers behind it until the broker ends it, or
+    its owner comes back; here it does not."""
+    for topic in (deployment.results, deployment.dead_letters):
+        topics.wait_visible(deployment.kafka, topic, 40)
+    return verify.verify(deployment, **more)
+
+
 @pytest.mark.parametrize("label, action", cases())
 def test_each(deploy, programs, label, action):
     partitions = 1 if label == "poisoned" else 2
@@ -117,7 +125,58 @@ def test_each(deploy, programs, label, action):
     deployment.send(deployment.work.take(40))
     deployment.stop_all()
     deployment.consume_to_end("z")
-    verify.verify(deployment, poison=poison)
+    verify_in_the_end(deployment, poison=poison)
+
+
+# ---- a delay that is longer than somebody waits ----
+
+def test_a_call_that_does_not_come_back_ends_the_process(deploy, programs):
+    """In the middle of a Kafka transaction, under the watchdog, as librdkafka does when a
+    coordinator is away."""
+    deployment = deploy(settings=SHORT)
+    work = Workload(seed=43)
+    deployment.send(work.opening())
+    deployment.consume_to_end()
+    consumer = deployment.consumer("a", env={"FAILPOINTS": "offsets.sent=delay@1",
+                                             "FAILPOINT_DELAY_MS": "300000"})
+    deployment.send(work.take(20))
+    consumer.exits(70, 90)
+    told = [line for line in consumer.log.read_text().splitlines() if "event=watchdog" in line]
+    assert len(told) == 1 and 'call=send_offsets_to_transaction' in told[0], told
+    deployment.consume_to_end("z")
+    state = verify_in_the_end(deployment)
+    assert [each for each in state.results if each.header("idempotent-replayed") == "true"]
+
+
+def test_the_reader_is_silent_for_longer_than_the_poll_interval(deploy, programs):
+    """The group takes the partitions away from a process that lives: what it has in hand is
+    void, and it joins again by itself."""
+    deployment = deploy(partitions=2, settings={
+        **SHORT, "kafka.max.poll.interval.ms": "6000"})
+    work = Workload(seed=44, partitions=2)
+    deployment.send(work.opening())
+    deployment.consume_to_end()
+    consumer = deployment.consumer("a", env={"FAILPOINTS": "record.taken=delay@10",
+                                             "FAILPOINT_DELAY_MS": "8000"})
+    deployment.wait_members("a")
+    epoch = deployment.epoch()
+    deployment.send(work.take(60))
+    wait_until(lambda: "event=lost" in consumer.log.read_text(), 40, "it has lost all")
+    deployment.send(work.take(60))
+    deployment.wait_members("a")
+    deployment.wait_caught_up(consumers=[consumer])
+    assert reached(consumer, "record.taken")
+    assert deployment.epoch() > epoch, "the partitions were claimed again"
+    assert consumer.stop() == 0
+    verify.verify(deployment)
+
+
+@pytest.mark.parametrize("delay", ["", "soon", "7e2", "-1", "600001"])
+def test_a_delay_that_is_none_ends_the_process(deploy, programs, delay):
+    deployment = deploy()
+    consumer = deployment.consumer("a", env={"FAILPOINTS": "assigned=delay@1",
+                                             "FAILPOINT_DELAY_MS": delay})
+    consumer.exits(-signal.SIGABRT, 40)
 
 
 # ---- two of them ----
