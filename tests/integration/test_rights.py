@@ -67,13 +67,15 @@ def pays(first, count):
             for n in range(first, first + count)]
 
 
-def test_results_may_not_be_written(deployed, guarded):
+@pytest.mark.parametrize("which", ["results", "dead_letters"])
+def test_a_topic_may_not_be_written(deployed, guarded, which):
+    topic = getattr(deployed, which)
     consumer = deployed.consumer()
     deployed.send(opening())
     deployed.wait_caught_up(consumers=[consumer])
-    deny(guarded, ResourceType.TOPIC, deployed.results, AclOperation.WRITE)
-    deployed.send(pays(0, 5))
-    says(consumer, "event=right_missing", "Write and Describe on the topics", deployed.results)
+    deny(guarded, ResourceType.TOPIC, topic, AclOperation.WRITE)
+    deployed.send(pays(0, 3) + [record("bad", b"{", 0)] + pays(3, 2))
+    says(consumer, "event=right_missing", "Write and Describe on the topics", topic)
     laps = consumer.log.read_text().count("event=start_over")
     assert laps < 40, "it tries more and more slowly"
     allow_again(guarded)

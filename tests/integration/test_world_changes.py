@@ -131,24 +131,56 @@ def test_a_record_as_large_as_a_broker_takes_is_dead_lettered(deploy):
 
 # ---- a topic goes ----
 
+def delete(deployment, topic):
+    topics.delete_topics(deployment.kafka, [topic])
+    wait_until(lambda: topic not in deployment.kafka.admin.list_topics(timeout=5).topics, 20,
+               "it is gone")
+
+
 def test_the_result_topic_is_deleted_and_made_again(deploy):
     deployment = deploy()
     consumer = deployment.consumer()
     deployment.send(opening() + pays(0, 3))
     deployment.wait_caught_up(consumers=[consumer])
-    topics.delete_topics(deployment.kafka, [deployment.results])
-    wait_until(lambda: deployment.results not in
-               deployment.kafka.admin.list_topics(timeout=5).topics, 20, "it is gone")
+    delete(deployment, deployment.results)
     deployment.send(pays(3, 3))
     wait_until(lambda: balance(deployment) == 6, 30, "posting goes on")
+    assert deployment.committed(stable=False)[0] <= 5, "not beyond what is answered"
     topics.create_topics(deployment.kafka, {deployment.results: 1})
-    deployment.wait_caught_up(90)
-    if consumer.running:
-        assert consumer.stop() == 0
-    answered = {int(each.header("command-offset"))
-                for each in deployment.read(deployment.results)}
-    assert answered == {5, 6, 7}
+    deployment.wait_caught_up(90, consumers=[consumer])
+    assert consumer.stop() == 0
+    answered = [int(each.header("command-offset"))
+                for each in deployment.read(deployment.results)]
+    assert answered == [5, 6, 7]
     assert balance(deployment) == 6
+
+
+@pytest.mark.slow
+def test_the_dead_letter_topic_is_deleted_and_made_again(deploy):
+    """What is good is posted meanwhile; answers wait for the letters that go with them."""
+    def bad(first, count):
+        return [record(f"bad{n}", b"{", 0) for n in range(first, first + count)]
+
+    deployment = deploy()
+    consumer = deployment.consumer()
+    deployment.send(opening() + bad(0, 1) + pays(0, 3))
+    deployment.wait_caught_up(consumers=[consumer])
+    delete(deployment, deployment.dead_letters)
+    deployment.send(pays(3, 3) + bad(1, 2) + pays(6, 3))
+    wait_until(lambda: balance(deployment) == 9, 30, "posting goes on")
+    wait_until(lambda: f"topic={deployment.dead_letters} code=" in consumer.log.read_text(), 60,
+               "it says what cannot be delivered")
+    assert deployment.committed(stable=False)[0] <= 9, "not beyond what has its letter"
+    topics.create_topics(deployment.kafka, {deployment.dead_letters: 1})
+    deployment.wait_caught_up(90, consumers=[consumer])
+    assert consumer.stop() == 0
+    lettered = [int(each.header("dead-letter-offset"))
+                for each in deployment.read(deployment.dead_letters)]
+    assert lettered == [9, 10], "those after the deletion, once"
+    answered = [int(each.header("command-offset"))
+                for each in deployment.read(deployment.results)]
+    assert answered == list(range(14)), "each once"
+    assert balance(deployment) == 9
 
 
 # ---- servers are away for long ----
@@ -230,5 +262,6 @@ def test_brokers_that_are_away_again_and_again_leave_nothing_behind(deploy, kafk
         deployment.send(pays(number, 1))
         deployment.wait_caught_up(90, consumers=[consumer])
     assert descriptors(consumer) <= before + 6
+    assert peak_rss_kb(consumer) < RSS_MAX_KB
     assert balance(deployment) == 2
     assert consumer.stop() == 0
