@@ -3,8 +3,9 @@ lost, nothing doubled, and each record has exactly one visible answer.
 
 Runs the programs of POSTONCE_FAILPOINTS_BIN, built with -DPOSTONCE_FAILPOINTS=ON: a kill at those
 where the order of things matters most; FAILPOINT_ACTIONS=kill,stop,error,delay gives every
-point with each of these, FAILPOINT_PAIRS=N (and FAILPOINT_SEED) N pairs of them by chance:
-one, and in the life after it another. All pairs are walked by the simulation.
+point with each of these, FAILPOINT_PAIRS=N (and FAILPOINT_SEED) N pairs of them by chance: one,
+and in the life after it another, or both in one life. A pair of which one is not reached
+fails. All pairs are walked by the simulation.
 """
 
 import os
@@ -181,30 +182,59 @@ def test_a_delay_that_is_none_ends_the_process(deploy, programs, delay):
 
 # ---- two of them ----
 
+# What any life comes by that has records before it: the second only after the first, and so
+# on. Those that every batch hits are hit often.
+ORDER = ("connect.begun", "connect.done", "assigned", "claim.begun", "claim.marked", "claim.done",
+         "attach.begun", "attach.done", "record.taken", "batch.taken", "lookup.begun",
+         "lookup.done", "decided", "commit.begun", "commit.sent", "commit.done", "settled",
+         "hand_over.begun", "publish.begun", "transaction.begun", "answers.queued",
+         "offsets.sent", "publish.done")
+OFTEN = ORDER[ORDER.index("record.taken"):ORDER.index("publish.begun")]
+# And what it comes by at some time or other.
+ALSO = ("record.put", "hand_over.done", "recover.begun", "recover.done")
+
+
+def in_one_life(chance):
+    """The first lets it live, so that it comes to the other."""
+    one, other = sorted(chance.sample(range(len(ORDER)), 2))
+    return [[f"{ORDER[one]}={chance.choice(['error', 'delay'])}@1",
+             one_of(chance, [ORDER[other]])]]
+
+
+def one_of(chance, labels):
+    label = chance.choice(labels)
+    return (f"{label}={chance.choice(['kill', 'error', 'delay'])}"
+            f"@{chance.randint(1, 3) if label in OFTEN else 1}")
+
+
 def pairs():
+    """Each a list of lives, each of them a list of plans."""
     chance = random.Random(int(os.environ.get("FAILPOINT_SEED", "1")))
-    labels = [label for label in LABELS if label.split(".")[0] not in ("halt", *WAYS)]
-    for number in range(int(os.environ.get("FAILPOINT_PAIRS", "2"))):
-        one, other = (f"{chance.choice(labels)}={chance.choice(['kill', 'error', 'delay'])}"
-                      f"@{chance.randint(1, 3)}" for _ in range(2))
-        yield pytest.param(one, other, id=f"{number}-{one}-{other}")
+    for number in range(int(os.environ.get("FAILPOINT_PAIRS", "6"))):
+        lives = (in_one_life(chance) if number % 3 == 2 else
+                 [[one_of(chance, ORDER + ALSO)], [one_of(chance, ORDER + ALSO)]])
+        yield pytest.param(lives, id=f"{number}-" + "-then-".join(map("+".join, lives)))
 
 
-@pytest.mark.parametrize("one, other", pairs())
-def test_one_and_then_another(deploy, programs, one, other):
+@pytest.mark.parametrize("lives", pairs())
+def test_two_of_them(deploy, programs, lives):
     deployment = deploy(partitions=2, settings=SHORT)
     work = Workload(seed=42, partitions=2)
-    deployment.send(work.opening() + work.take(60))
-    for name, plan in (("a", one), ("b", other)):
-        consumer = deployment.consumer(name, env={"FAILPOINTS": plan})
-        label = plan.partition("=")[0]
-        wait_until(lambda: reached(consumer, label) or deployment.committed() ==
-                   topics.end_offsets(deployment.kafka, deployment.commands), 40,
-                   f"{label} is reached, or the end")
-        deployment.send(work.take(20))
-        deployment.stop_all()
+    deployment.send(work.opening())
     deployment.consume_to_end("z")
-    verify.verify(deployment)
+    for name, plans in zip("ab", lives):
+        deployment.send(work.take(60))
+        consumer = deployment.consumer(name, env={"FAILPOINTS": " ".join(plans)})
+        for plan in plans:
+            label = plan.partition("=")[0]
+            wait_until(lambda: reached(consumer, label), 60,
+                       f"{label} is reached, or the pair is void")
+        if "=kill" in plans[-1]:
+            consumer.exits(-signal.SIGKILL)
+        else:
+            assert consumer.stop(40) == 0
+    deployment.consume_to_end("z")
+    verify_in_the_end(deployment)
 
 
 @pytest.mark.parametrize("action", ["kill", "error"])
