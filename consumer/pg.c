@@ -1,4 +1,4 @@
-/* pg.c: see pg.h. The only file that knows libpq.
+/* pg.c: see pg.h. Besides pg_conninfo.c the only file that knows libpq.
  *
  * The connection is always non-blocking and, except while a script runs, in pipeline
  * mode. All waiting is done in await_socket(), against one deadline. After a deadline the
@@ -19,6 +19,7 @@
 #include "base/must.h"
 #include "consumer/failpoint.h"
 #include "consumer/metrics.h"
+#include "consumer/pg_conninfo.h"
 #include "consumer/postgres_session.h"
 #include "consumer/postgres_sqlstate.h"
 
@@ -250,36 +251,6 @@ static void fill_options(const struct pg *pg, struct connect_options *options)
     }
 }
 
-/* A password in a URI whose @, : or / are not percent-encoded ends up in host or port. */
-static bool is_sound_place(const PQconninfoOption *option)
-{
-    if (option->val == NULL)
-        return true;
-    if (strcmp(option->keyword, "host") == 0)
-        return strchr(option->val, '@') == NULL;
-    return strcmp(option->keyword, "port") != 0 ||
-           option->val[strspn(option->val, "0123456789,")] == '\0';
-}
-
-/* NULL, or what is wrong with the setting: what libpq itself says about a string that it
- * cannot read, or about a host that it cannot find, may quote the password in it. */
-static const char *find_fault(const char *postgres)
-{
-    if (strchr(postgres, '=') == NULL && strstr(postgres, "://") == NULL)
-        return NULL;
-    PQconninfoOption *options = PQconninfoParse(postgres, NULL);
-    const char *fault =
-        options == NULL ? "the setting `postgres` is no connection string or URI of libpq"
-                        : NULL;
-    for (PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
-         option++)
-        if (!is_sound_place(option))
-            fault = "the setting `postgres` has a host or a port that can be none; in a "
-                    "URI, @ : and / within a password are written %40 %3A and %2F";
-    PQconninfoFree(options);
-    return fault;
-}
-
 static bool has_many_hosts(PGconn *connection)
 {
     bool many = false;
@@ -370,7 +341,7 @@ static enum port_status connect_anew(struct pg *pg)
     pg_disconnect(pg);
     if (FAILPOINT(CONNECT_BEGUN))
         return PORT_RETRY;
-    const char *fault = find_fault(pg->settings.postgres);
+    const char *fault = pg_conninfo_fault(pg->settings.postgres);
     if (fault != NULL) {
         pg_set_fault(pg, "%s", fault);
         return PORT_FATAL;

@@ -23,7 +23,7 @@ PURE_PROJECT = PURE + ("base/must.h",)
 # Whose headers are included where.
 LIBRARIES = {
     "jansson.h": ("schema/command_json.c", "producer/postonce_message.c", "tests/*"),
-    "libpq-fe.h": ("consumer/pg.c", "tests/*"),
+    "libpq-fe.h": ("consumer/pg.c", "consumer/pg_conninfo.c", "tests/*"),
     "librdkafka/": ("consumer/*_kafka.?", "consumer/kafka_*", "producer/*.c", "tests/*"),
     "microhttpd.h": ("consumer/admin.c", "tests/*"),
     "openssl/": ("schema/digest.c", "tests/*"),
