@@ -220,9 +220,11 @@ static void log_fault(struct poster *poster, const struct batch *batch, size_t f
                       enum port_status status)
 {
     const struct record *record = &batch->records[first];
+    bool expected = status == PORT_RETRY &&
+                    strcmp(store_sqlstate(poster->store), STORE_COLLISION) == 0;
     if (log_is_due(&poster->faults))
-        log_event(LOG_WARNING, "posting_failed", store_fault(poster->store),
-                  LOG_T("status", port_status_name(status)),
+        log_event(expected ? LOG_DEBUG : LOG_WARNING, "posting_failed",
+                  store_fault(poster->store), LOG_T("status", port_status_name(status)),
                   LOG_T("sqlstate", store_sqlstate(poster->store)),
                   LOG_I("partition", record->partition), LOG_I("offset", record->offset),
                   LOG_I("records", poster->posting->count),

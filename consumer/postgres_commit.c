@@ -170,6 +170,12 @@ static bool has_moved(const struct account *account)
     return !account->opened && account->version != account->version_before;
 }
 
+static bool is_held(const struct account *account)
+{
+    return account->rests && !account->opened &&
+           account->version == account->version_before;
+}
+
 static size_t count_moved(const struct posting *posting)
 {
     size_t count = 0;
@@ -190,6 +196,7 @@ static void send_moved(struct store *store, const struct posting *posting)
     struct pg_param *balance = pg_param_array(params, PG_INT8);
     struct pg_param *version = pg_param_array(params, PG_INT8);
     struct pg_param *version_before = pg_param_array(params, PG_INT8);
+    struct pg_param *balance_before = pg_param_array(params, PG_INT8);
     for (size_t i = 0; i < posting->account_count; i++) {
         const struct account *account = &posting->accounts[i];
         if (!has_moved(account))
@@ -198,8 +205,34 @@ static void send_moved(struct store *store, const struct posting *posting)
         pg_array_int8(balance, account->balance_minor);
         pg_array_int8(version, account->version);
         pg_array_int8(version_before, account->version_before);
+        pg_array_int8(balance_before, account->balance_before);
     }
     pg_send(store->pg, &statements[STATEMENT_MOVE_ACCOUNTS]);
+}
+
+/* A refusal rests on accounts, too, and moves none: what was remembered or only read must
+ * still be so. Locked ones cannot have changed. */
+static void send_held(struct store *store, const struct posting *posting)
+{
+    struct pg_params *params = pg_params(store->pg);
+    size_t count = 0;
+    for (size_t i = 0; i < posting->account_count; i++)
+        count += is_held(&posting->accounts[i]);
+    if (count == 0 || !store->trusting)
+        return;
+    pg_param_int8(params, (int64_t)count);
+    struct pg_param *account_id = pg_param_array(params, PG_INT8);
+    struct pg_param *version = pg_param_array(params, PG_INT8);
+    struct pg_param *balance = pg_param_array(params, PG_INT8);
+    for (size_t i = 0; i < posting->account_count; i++) {
+        const struct account *account = &posting->accounts[i];
+        if (!is_held(account))
+            continue;
+        pg_array_int8(account_id, account->account_id);
+        pg_array_int8(version, account->version);
+        pg_array_int8(balance, account->balance_minor);
+    }
+    pg_send(store->pg, &statements[STATEMENT_HOLD_ACCOUNTS]);
 }
 
 /* --- transfers --- */
@@ -317,6 +350,7 @@ void postgres_commit_send(struct store *store, const struct posting *posting)
     send_opened(store, posting);
     send_transfers(store, posting);
     send_moved(store, posting);
+    send_held(store, posting);
     send_positions(store, posting);
     (void)pg_params(store->pg); /* of a statement that had no rows */
     pg_send(store->pg, &statements[STATEMENT_COMMIT]);

@@ -1,7 +1,8 @@
 /* postgres_statements.c: see postgres_statements.h.
  *
  * Order of the locks in every transaction: stream_position by partition, then account by
- * id. Every statement sees what was committed when it began (READ COMMITTED); so whatever
+ * id; where accounts are locked by the commit only, those that move before those that do
+ * not. Every statement sees what was committed when it began (READ COMMITTED); so whatever
  * the locks protect is read by a later statement than the one that took them. */
 #include "consumer/postgres_statements.h"
 
@@ -35,6 +36,14 @@ const struct pg_statement statements[STATEMENT_COUNT] = {
              "              ANY (ARRAY[t.debit_account_id, t.credit_account_id])))"
              " ORDER BY a.account_id"
              "   FOR NO KEY UPDATE"},
+
+    [STATEMENT_READ_ACCOUNTS] =
+        {.name = "read_accounts",
+         .sql =
+             "SELECT a.account_id, a.balance_minor, a.minimum_balance_minor, a.version,"
+             "       a.currency, a.name"
+             "  FROM postonce.account a"
+             " WHERE a.name = ANY ($1::text[])"},
 
     [STATEMENT_INBOX] =
         {.name = "inbox",
@@ -112,11 +121,27 @@ const struct pg_statement statements[STATEMENT_COUNT] = {
                 "  UPDATE postonce.account a"
                 "     SET balance_minor = w.balance_minor, version = w.version"
                 "    FROM (SELECT unnest($2::int8[]), unnest($3::int8[]),"
-                "                 unnest($4::int8[]), unnest($5::int8[]))"
-                "         AS w(account_id, balance_minor, version, version_before)"
+                "                 unnest($4::int8[]), unnest($5::int8[]),"
+                "                 unnest($6::int8[]))"
+                "         AS w(account_id, balance_minor, version, version_before,"
+                "              balance_before)"
                 "   WHERE a.account_id = w.account_id AND a.version = w.version_before"
+                "     AND a.balance_minor = w.balance_before"
                 "  RETURNING 1)"
                 " SELECT postonce.must_hit(count(*), $1::int8, 'ZP002') FROM moved"},
+
+    /* Locked, or two batches could each rest on what the other moves. */
+    [STATEMENT_HOLD_ACCOUNTS] =
+        {.name = "hold_accounts",
+         .sql = "WITH held AS ("
+                "  SELECT 1"
+                "    FROM (SELECT unnest($2::int8[]), unnest($3::int8[]),"
+                "                 unnest($4::int8[]))"
+                "         AS w(account_id, version, balance_minor)"
+                "    JOIN postonce.account a ON a.account_id = w.account_id"
+                "   WHERE a.version = w.version AND a.balance_minor = w.balance_minor"
+                "     FOR NO KEY UPDATE OF a)"
+                " SELECT postonce.must_hit(count(*), $1::int8, 'ZP002') FROM held"},
 
     [STATEMENT_MOVE_POSITIONS] =
         {.name = "move_positions",

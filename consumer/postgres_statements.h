@@ -10,7 +10,8 @@ enum statement {
     STATEMENT_BEGIN,
     STATEMENT_FENCE,    /* topic, partitions → partition, epoch, next_offset, locked */
     STATEMENT_ACCOUNTS, /* names, payment ids → the accounts, locked, in id order */
-    STATEMENT_INBOX,    /* keys → ordinal, outcome, code, fingerprint, result */
+    STATEMENT_READ_ACCOUNTS, /* names → the accounts, not locked */
+    STATEMENT_INBOX,         /* keys → ordinal, outcome, code, fingerprint, result */
     STATEMENT_LETTERS,  /* topic, partitions, firsts, lasts → partition, offset, … */
     STATEMENT_PAYMENTS, /* payment ids → the payments and what was refunded of them */
     STATEMENT_NEW_IDS,  /* count → account ids */
@@ -20,6 +21,7 @@ enum statement {
     STATEMENT_INSERT_ACCOUNTS,
     STATEMENT_INSERT_TRANSFERS,
     STATEMENT_MOVE_ACCOUNTS,
+    STATEMENT_HOLD_ACCOUNTS, /* that did not move, and that decisions rest on */
     STATEMENT_MOVE_POSITIONS,
     STATEMENT_COMMIT,
     STATEMENT_COUNT

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "consumer/pg.h"
+#include "consumer/postgres_memory.h"
 #include "consumer/postgres_statements.h"
 #include "consumer/store.h"
 
@@ -15,6 +16,15 @@ struct store {
     struct pg *pg;
     uint64_t prepared_number; /* the connection in which the statements are prepared */
     bool in_transaction;
+    /* How batches come by their accounts. Trusting: those that are remembered are not
+     * looked up, none is locked before the commit, which checks all that a decision rests
+     * on. Otherwise all are looked up and locked at once, in the order of their ids: at
+     * first, for refunds, and for a while after others have moved an account under us. */
+    struct postgres_memory *memory;
+    bool trusting;          /* the batch in hand */
+    unsigned locked_left;   /* batches that are not trusting */
+    unsigned locked_next;   /* after the next collision */
+    unsigned trusted_count; /* trusting batches in a row */
     /* What struct kept borrows from, until the next lookup. */
     struct pg_rows *inbox_rows, *letter_rows;
 };
@@ -22,9 +32,11 @@ struct store {
 /* postgres_lookup.c: sends the statements of round trip 1; then reads their answers into
  * the facts of the posting. FENCED: a partition has another epoch; FATAL: a row that this
  * version cannot read. */
-void postgres_lookup_send(struct store *store, const struct posting *posting);
+void postgres_lookup_send(struct store *store, struct posting *posting);
 __attribute__((warn_unused_result)) enum port_status
 postgres_lookup_read(struct store *store, struct posting *posting);
+/* postgres_lookup.c: the batch has committed, and its accounts are remembered. */
+void postgres_lookup_keep(struct store *store, const struct posting *posting);
 /* postgres_commit.c: sends the statements of round trip 2, COMMIT among them. */
 void postgres_commit_send(struct store *store, const struct posting *posting);
 

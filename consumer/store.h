@@ -66,6 +66,9 @@ store_commit(struct store *store, const struct posting *posting);
 /* Gives up the transaction that a successful store_lookup opened. */
 void store_rollback(struct store *store);
 
+/* Of a commit that found an account moved by somebody else: where several processes move
+ * the same ones this is how it goes, and no fault of the world. */
+#define STORE_COLLISION "ZP002"
 /* The last fault: SQLSTATE ("" if none) and one sentence without secrets or payload. */
 const char *store_sqlstate(const struct store *store);
 const char *store_fault(const struct store *store);

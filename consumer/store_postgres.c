@@ -3,11 +3,18 @@
  * not end OK leaves no transaction open: it is rolled back, or its connection is closed.
  * */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/must.h"
 #include "consumer/failpoint.h"
 #include "consumer/postgres_schema.h"
 #include "consumer/postgres_store.h"
+
+enum {
+    LOCKED_FIRST = 8,
+    LOCKED_MOST = 512,
+    TRUST_AGAIN = 64, /* trusting batches after which a collision is a first one again */
+};
 
 struct store *store_open(const struct store_settings *settings)
 {
@@ -16,6 +23,8 @@ struct store *store_open(const struct store_settings *settings)
     store->settings = *settings;
     store->pg = pg_open(&(struct pg_settings){
         .postgres = settings->postgres, .role = settings->role, .profile = PG_POSTING});
+    store->memory = postgres_memory_new();
+    store->locked_left = store->locked_next = LOCKED_FIRST;
     return store;
 }
 
@@ -33,6 +42,7 @@ void store_close(struct store *store)
         return;
     forget_kept(store);
     pg_close(store->pg);
+    postgres_memory_free(store->memory);
     free(store);
 }
 
@@ -123,6 +133,7 @@ static enum port_status prepare(struct store *store)
 {
     if (store->prepared_number == pg_connection_number(store->pg))
         return PORT_OK;
+    postgres_memory_forget(store->memory);
     pg_begin(store->pg);
     for (size_t i = 0; i < STATEMENT_COUNT; i++)
         pg_send_prepare(store->pg, &statements[i]);
@@ -142,6 +153,41 @@ static enum port_status get_ready(struct store *store)
     return status == PORT_OK ? prepare(store) : status;
 }
 
+/* --- trust --- */
+
+static bool is_collision(const struct store *store)
+{
+    return strcmp(pg_sqlstate(store->pg), STORE_COLLISION) == 0 ||
+           strncmp(pg_sqlstate(store->pg), "40", 2) == 0;
+}
+
+static void forget_accounts(struct store *store)
+{
+    postgres_memory_forget(store->memory);
+    store->trusted_count = 0;
+}
+
+/* After a fault. When others move the same accounts, these are locked for a while, each
+ * time for a longer one. */
+static void distrust(struct store *store)
+{
+    forget_accounts(store);
+    if (!store->trusting || !is_collision(store))
+        return;
+    store->locked_left = store->locked_next;
+    if (store->locked_next < LOCKED_MOST)
+        store->locked_next *= 2;
+}
+
+static void trust(struct store *store, const struct posting *posting)
+{
+    postgres_lookup_keep(store, posting);
+    if (!store->trusting && store->locked_left > 0)
+        store->locked_left--;
+    if (store->trusting && ++store->trusted_count >= TRUST_AGAIN)
+        store->locked_next = LOCKED_FIRST;
+}
+
 enum port_status store_lookup(struct store *store, struct posting *posting)
 {
     enum port_status status = get_ready(store);
@@ -151,10 +197,12 @@ enum port_status store_lookup(struct store *store, struct posting *posting)
     status = pg_wait(store->pg);
     if (status == PORT_OK)
         status = postgres_lookup_read(store, posting);
-    if (status == PORT_OK)
+    if (status == PORT_OK) {
         store->in_transaction = true;
-    else
-        pg_rollback(store->pg);
+        return PORT_OK;
+    }
+    distrust(store);
+    pg_rollback(store->pg);
     return status;
 }
 
@@ -164,12 +212,17 @@ enum port_status store_commit(struct store *store, const struct posting *posting
     store->in_transaction = false;
     postgres_commit_send(store, posting);
     if (FAILPOINT(COMMIT_SENT)) {
+        forget_accounts(store);
         pg_disconnect(store->pg);
         return PORT_IN_DOUBT;
     }
     enum port_status status = pg_wait(store->pg);
-    if (status != PORT_OK)
-        pg_rollback(store->pg);
+    if (status == PORT_OK) {
+        trust(store, posting);
+        return PORT_OK;
+    }
+    distrust(store);
+    pg_rollback(store->pg);
     return status;
 }
 
@@ -177,5 +230,6 @@ void store_rollback(struct store *store)
 {
     MUST(store->in_transaction);
     store->in_transaction = false;
+    forget_accounts(store);
     pg_rollback(store->pg);
 }

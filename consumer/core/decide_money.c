@@ -30,7 +30,10 @@ static struct account *find_account(struct posting *posting, const char *name)
                                   .matches = name_matches,
                                   .context = posting->accounts};
     ptrdiff_t index = index_find(&posting->account_names, &search);
-    return index == INDEX_NOT_FOUND ? NULL : &posting->accounts[index];
+    if (index == INDEX_NOT_FOUND)
+        return NULL;
+    posting->accounts[index].rests = true;
+    return &posting->accounts[index];
 }
 
 static struct payment *find_payment(struct posting *posting,
@@ -52,6 +55,7 @@ static struct account *account_by_id(struct posting *posting, int64_t account_id
     size_t i = 0;
     while (posting->accounts[i].account_id != account_id)
         MUST(++i < posting->account_count);
+    posting->accounts[i].rests = true;
     return &posting->accounts[i];
 }
 

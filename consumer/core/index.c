@@ -5,7 +5,7 @@
 
 #include "base/must.h"
 
-static uint32_t hash(const void *bytes, size_t size)
+uint32_t index_hash(const void *bytes, size_t size)
 {
     const uint8_t *byte = bytes;
     uint32_t value = UINT32_C(2166136261);
@@ -26,7 +26,7 @@ void index_clear(struct slot_index *index, size_t entries)
 
 ptrdiff_t index_find(const struct slot_index *index, const struct index_search *search)
 {
-    size_t at = hash(search->bytes, search->size) & index->mask;
+    size_t at = index_hash(search->bytes, search->size) & index->mask;
     for (; index->slots[at] != 0; at = (at + 1) & index->mask)
         if (search->matches(search->context, index->slots[at] - 1, search->key))
             return (ptrdiff_t)index->slots[at] - 1;
@@ -35,7 +35,7 @@ ptrdiff_t index_find(const struct slot_index *index, const struct index_search *
 
 void index_add(struct slot_index *index, const void *bytes, size_t size, size_t entry)
 {
-    size_t at = hash(bytes, size) & index->mask;
+    size_t at = index_hash(bytes, size) & index->mask;
     while (index->slots[at] != 0)
         at = (at + 1) & index->mask;
     index->slots[at] = (uint32_t)entry + 1;

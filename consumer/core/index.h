@@ -23,6 +23,7 @@ struct index_search {
 
 enum { INDEX_NOT_FOUND = -1 };
 
+uint32_t index_hash(const void *bytes, size_t size);
 /* Empties the index and sizes it for up to `entries`. */
 void index_clear(struct slot_index *index, size_t entries);
 /* The index of the entry, or INDEX_NOT_FOUND. */

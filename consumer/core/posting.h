@@ -51,9 +51,11 @@ struct account {
     int64_t minimum_balance_minor;
     int64_t version;        /* number of movements */
     int64_t version_before; /* as looked up: != version means: to be written */
+    int64_t balance_before; /* as looked up */
     const struct currency *currency;
     bool has_minimum;
     bool opened; /* by this posting: to be inserted, not updated */
+    bool rests;  /* a new decision rests on it, whether it moved or not */
     char name[COMMAND_ACCOUNT_MAX + 1];
 };
 

@@ -109,6 +109,7 @@ static void load_account(struct ledger *ledger, const struct pg_rows *rows, size
                                 .version = pg_int8(PG_CELL(rows, row, 2)),
                                 .currency = currency_find(currency, size)};
     account->version_before = account->version;
+    account->balance_before = account->balance_minor;
     snprintf(account->name, sizeof account->name, "%s",
              pg_bytes(PG_CELL(rows, row, 4), &size));
     ENTRY entry = {account->name, account}, *found;
@@ -227,6 +228,8 @@ static void keep_accounts(const struct posting *posting, struct ledger *ledger)
         struct account *account = ledger_find(ledger, posting->accounts[i].name);
         *account = posting->accounts[i];
         account->version_before = account->version;
+        account->balance_before = account->balance_minor;
+        account->rests = false;
     }
 }
 
@@ -267,8 +270,8 @@ static void write_results(struct posting *posting, char *to)
     }
 }
 
-static void begin_posting(struct posting *posting, struct ledger *ledger,
-                          const struct record *records, size_t count)
+static void begin_posting(struct posting *posting, const struct record *records,
+                          size_t count)
 {
     posting->records = records;
     posting->count = count;
@@ -276,7 +279,6 @@ static void begin_posting(struct posting *posting, struct ledger *ledger,
     memset(posting->inbox, 0, count * sizeof *posting->inbox);
     memset(posting->letters, 0, count * sizeof *posting->letters);
     find_positions(posting);
-    find_accounts(posting, ledger);
 }
 
 static void record_batch(struct store *store, struct posting *posting,
@@ -288,11 +290,14 @@ static void record_batch(struct store *store, struct posting *posting,
     MUST(results != NULL);
     recorded_into = &round_trips[0];
     postgres_lookup_send(store, posting);
+    find_accounts(posting, ledger);
     decide_posting(posting);
     write_results(posting, results);
     recorded_into = &round_trips[1];
     postgres_commit_send(store, posting);
     recorded_into = NULL;
+    postgres_lookup_keep(store, posting); /* what is remembered is not asked for */
+    store->locked_left -= store->locked_left > 0;
     keep_accounts(posting, ledger);
 }
 
@@ -422,7 +427,7 @@ int main(int argc, char **argv)
     MUST(round_trips != NULL);
     for (size_t i = 0; i < batches; i++) {
         size_t first = i * batch_records, left = commands.count - first;
-        begin_posting(posting, &ledger, &commands.records[first],
+        begin_posting(posting, &commands.records[first],
                       left < batch_records ? left : batch_records);
         record_batch(store, posting, &ledger, &round_trips[2 * i]);
     }

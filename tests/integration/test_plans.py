@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from harness.commands import open_account, record
+from harness.commands import open_account, record, transfer
 from harness.postgres import Postgres, with_database
 from harness.workload import Workload
 
@@ -30,6 +30,7 @@ INTENDED = {
     "SELECT t.payment_id, t.debit": {("transfer", "transfer_pkey"),
                                      ("transfer", "transfer_refunds_idx")},
     "UPDATE postonce.account": {("account", "account_pkey")},
+    "WITH held AS": {("account", "account_pkey")},
     "UPDATE postonce.stream_position": {("stream_position", "stream_position_pkey")},
     "INSERT INTO postonce.inbox": set(),
     "INSERT INTO postonce.transfer": set(),
@@ -112,8 +113,15 @@ def grow(deployment, rows):
 
 
 def some(work, number):
-    """Of everything, an account that is opened, too."""
-    return [record(f"plan-{number}", open_account(f"plan-{number}"))] + work.take(300)
+    """Of everything, an account that is opened, too; and enough without refunds that
+    accounts are remembered, and refusals rest on them."""
+    opening = [record(f"{number}-house", open_account(f"house-{number}", None)),
+               record(f"{number}-plan", open_account(f"plan-{number}")),
+               record(f"{number}-poor", open_account(f"poor-{number}"))]
+    plain = [record(f"{number}-{n}", transfer(*(
+        (f"house-{number}", f"plan-{number}", "1.00") if n % 2 else
+        (f"poor-{number}", f"house-{number}", "1.00")))) for n in range(1000)]
+    return opening + work.take(300) + plain
 
 
 def test_on_an_empty_a_small_and_a_big_inbox(explained):

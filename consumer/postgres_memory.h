@@ -1,0 +1,32 @@
+/* postgres_memory.h: the accounts as the last committed batches of one connection left
+ * them, by name, so that the dearest statement of a batch, the lookup of accounts, can be
+ * left out for those that are used again and again.
+ *
+ * Nothing here is believed: a batch that rests on it checks version and balance of each
+ * account again when it commits (postgres_statements.c), and is redone without it when
+ * anything is not as remembered. Bounded: what has no room takes the place of another. */
+#ifndef CONSUMER_POSTGRES_MEMORY_H
+#define CONSUMER_POSTGRES_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "consumer/core/posting.h"
+
+struct postgres_memory;
+
+struct postgres_memory *postgres_memory_new(void);
+void postgres_memory_free(struct postgres_memory *memory); /* NULL is fine */
+
+/* Nothing is known any more. Costs nothing. */
+void postgres_memory_forget(struct postgres_memory *memory);
+/* A new batch begins: each account will be told once. */
+void postgres_memory_begin(struct postgres_memory *memory);
+/* What is known of the account. NULL: nothing. `first`: whether this batch asks for the
+ * first time. Valid until the next call that keeps or forgets. */
+const struct account *postgres_memory_recall(struct postgres_memory *memory,
+                                             const char *name, bool *first);
+/* What a batch that has committed left of an account. */
+void postgres_memory_keep(struct postgres_memory *memory, const struct account *account);
+
+#endif
