@@ -1,9 +1,9 @@
 /* postgres_statements.c: see postgres_statements.h.
  *
  * Order of the locks in every transaction: stream_position by partition, then account by
- * id; where accounts are locked by the commit only, those that move before those that do
- * not. Every statement sees what was committed when it began (READ COMMITTED); so whatever
- * the locks protect is read by a later statement than the one that took them. */
+ * id; where accounts are locked by the commit only, those that move before the others.
+ * Every statement sees what was committed when it began (READ COMMITTED); so whatever the
+ * locks protect is read by a later statement than the one that took them. */
 #include "consumer/postgres_statements.h"
 
 const struct pg_statement statements[STATEMENT_COUNT] = {

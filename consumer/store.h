@@ -55,8 +55,9 @@ store_claim(struct store *store, struct claim *claims, size_t count);
 
 /* Round trip 1: BEGIN, the fence, all facts of the run. Accounts are either locked, in
  * the order of their ids, or checked and locked by store_commit(), which then refuses a
- * run that rests on what is not so any more (STORE_COLLISION): it is redone. Fills inbox, letters, accounts, payments, new_account_ids,
- * positions[].known_next_offset. Anything but OK leaves no transaction open. */
+ * run that rests on what is not so any more (STORE_COLLISION): it is redone. Fills inbox,
+ * letters, accounts, payments, new_account_ids, positions[].known_next_offset. Anything
+ * but OK leaves no transaction open. */
 __attribute__((warn_unused_result)) enum port_status
 store_lookup(struct store *store, struct posting *posting);
 /* Round trip 2: everything new, and COMMIT, sent at once. OK means: the server said

@@ -7,7 +7,6 @@
  * The database and the role are those of store_test.c, not at the same time. */
 #include <pthread.h>
 
-#include "base/clock.h"
 #include "consumer/store.h"
 #include "tests/adapter/store_bench.h"
 
@@ -144,19 +143,6 @@ static void *commit_late(void *context)
     struct late *late = context;
     late->status = store_commit(late->consumer->store, late->consumer->posting);
     return NULL;
-}
-
-static bool wait_for_lock(void)
-{
-    int64_t end_ms = clock_monotonic_ms() + 10000;
-    while (clock_monotonic_ms() < end_ms) {
-        if (number("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                   " AND application_name = 'postonce test-store'"
-                   " AND datname = current_database()") > 0)
-            return true;
-        clock_sleep_ms(2);
-    }
-    return false;
 }
 
 /* Without a lock two batches could each be refused for want of what the other brings. */

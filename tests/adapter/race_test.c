@@ -1,7 +1,7 @@
-/* race_test.c: what others commit while a lookup is under way, against a real
- * PostgreSQL. Each statement of a lookup sees what was committed when *it* began; so the
- * accounts that one statement locked and the payments that a later one finds need not fit
- * together.
+/* race_test.c: what others commit while a lookup is under way, and two that post at
+ * once, against a real PostgreSQL. Each statement of a lookup sees what was committed
+ * when *it* began; so the accounts that one statement locked and the payments that a
+ * later one finds need not fit together.
  *
  * TEST_POSTGRES='host=… dbname=scratch' adapter_race_test
  *
@@ -10,7 +10,6 @@
 
 #include <pthread.h>
 
-#include "base/clock.h"
 #include "tests/adapter/store_bench.h"
 
 struct late {
@@ -23,20 +22,6 @@ static void *look_up_late(void *context)
     struct late *late = context;
     late->status = look_up(late->consumer);
     return NULL;
-}
-
-/* False: it does not come to a lock within the time that it would wait for one. */
-static bool wait_for_lock(void)
-{
-    int64_t end_ms = clock_monotonic_ms() + 10000;
-    while (clock_monotonic_ms() < end_ms) {
-        if (number("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                   " AND application_name = 'postonce test-store'"
-                   " AND datname = current_database()") > 0)
-            return true;
-        clock_sleep_ms(2);
-    }
-    return false;
 }
 
 static struct consumer *consumer_with_four_accounts(void)
@@ -100,6 +85,59 @@ static void test_payment_between_statements(void)
     consumer_free(late.consumer);
 }
 
+/* --- two at once --- */
+
+enum { ROUNDS = 200 };
+
+struct racer {
+    struct consumer *consumer;
+    const char *source, *destination;
+    int faults;
+};
+
+/* Collisions are no faults: the batch is redone. */
+static void race_once(struct racer *racer, int round)
+{
+    struct consumer *consumer = racer->consumer;
+    enum port_status status;
+    char key[32];
+    snprintf(key, sizeof key, "%s%d", racer->source, round);
+    int64_t offset = consumer->offset;
+    do {
+        consumer->offset = offset;
+        begin_posting(consumer);
+        add_transfer(consumer, key, racer->source, racer->destination, 1);
+        status = post(consumer);
+    } while (status == PORT_RETRY &&
+             strcmp(store_sqlstate(consumer->store), STORE_COLLISION) == 0);
+    racer->faults += status != PORT_OK;
+}
+
+static void *race(void *argument)
+{
+    for (int i = 0; i < ROUNDS; i++)
+        race_once(argument, i);
+    return NULL;
+}
+
+static void test_lock_order(void)
+{
+    struct racer racers[2] = {
+        {.consumer = consumer_with_books(), .source = "a", .destination = "b"},
+        {.consumer = claimed_consumer(1), .source = "b", .destination = "a"}};
+    pthread_t threads[2];
+    test_case("two stores that lock the same accounts in opposite order");
+    for (int i = 0; i < 2; i++)
+        MUST(pthread_create(&threads[i], NULL, race, &racers[i]) == 0);
+    for (int i = 0; i < 2; i++)
+        MUST(pthread_join(threads[i], NULL) == 0);
+    CHECK_INT(racers[0].faults + racers[1].faults, 0);
+    check_count("transfer", 1 + 2 * ROUNDS);
+    check_count("account WHERE abs(balance_minor) = 100", 2);
+    for (int i = 0; i < 2; i++)
+        consumer_free(racers[i].consumer);
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -111,6 +149,7 @@ int main(void)
     admin = pg_open(
         &(struct pg_settings){.postgres = server, .role = "test", .profile = PG_READING});
     test_payment_between_statements();
+    test_lock_order();
     pg_close(admin);
     return test_end();
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "consumer/migrate.h"
 #include "consumer/migrations.h"
@@ -65,6 +66,20 @@ static inline void check_count(const char *condition, int64_t want)
     char sql[SQL_MAX];
     snprintf(sql, sizeof sql, "SELECT count(*) FROM postonce.%s", condition);
     CHECK_INT(number(sql), want);
+}
+
+/* False: it does not come to a lock within the time that it would wait for one. */
+static inline bool wait_for_lock(void)
+{
+    int64_t end_ms = clock_monotonic_ms() + 10000;
+    while (clock_monotonic_ms() < end_ms) {
+        if (number("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                   " AND application_name = 'postonce test-store'"
+                   " AND datname = current_database()") > 0)
+            return true;
+        clock_sleep_ms(2);
+    }
+    return false;
 }
 
 static inline void fresh_schema(void)

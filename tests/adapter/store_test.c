@@ -537,59 +537,6 @@ static void test_lock_timeout(void)
     consumer_free(consumer);
 }
 
-/* --- two at once --- */
-
-enum { ROUNDS = 200 };
-
-struct racer {
-    struct consumer *consumer;
-    const char *source, *destination;
-    int faults;
-};
-
-/* Collisions are no faults: the batch is redone. */
-static void race_once(struct racer *racer, int round)
-{
-    struct consumer *consumer = racer->consumer;
-    enum port_status status;
-    char key[32];
-    snprintf(key, sizeof key, "%s%d", racer->source, round);
-    int64_t offset = consumer->offset;
-    do {
-        consumer->offset = offset;
-        begin_posting(consumer);
-        add_transfer(consumer, key, racer->source, racer->destination, 1);
-        status = post(consumer);
-    } while (status == PORT_RETRY &&
-             strcmp(store_sqlstate(consumer->store), STORE_COLLISION) == 0);
-    racer->faults += status != PORT_OK;
-}
-
-static void *race(void *argument)
-{
-    for (int i = 0; i < ROUNDS; i++)
-        race_once(argument, i);
-    return NULL;
-}
-
-static void test_lock_order(void)
-{
-    struct racer racers[2] = {
-        {.consumer = consumer_with_books(), .source = "a", .destination = "b"},
-        {.consumer = claimed_consumer(1), .source = "b", .destination = "a"}};
-    pthread_t threads[2];
-    test_case("two stores that lock the same accounts in opposite order");
-    for (int i = 0; i < 2; i++)
-        MUST(pthread_create(&threads[i], NULL, race, &racers[i]) == 0);
-    for (int i = 0; i < 2; i++)
-        MUST(pthread_join(threads[i], NULL) == 0);
-    CHECK_INT(racers[0].faults + racers[1].faults, 0);
-    check_count("transfer", 1 + 2 * ROUNDS);
-    check_count("account WHERE abs(balance_minor) = 100", 2);
-    for (int i = 0; i < 2; i++)
-        consumer_free(racers[i].consumer);
-}
-
 /* --- rights --- */
 
 /* Of the database: every new session begins in this role. */
@@ -703,7 +650,6 @@ int main(void)
     test_durable();
     test_zombie_locks();
     test_lock_timeout();
-    test_lock_order();
     test_roles();
     pg_close(admin);
     return test_end();
