@@ -3,6 +3,7 @@ killed whom, for docs/mutants.md. A patch that was changed since has to be run a
 
 import hashlib
 import json
+import subprocess
 
 from .mutant import Killer
 from .workshop import TOP
@@ -25,13 +26,20 @@ def _recall():
     return json.loads(_MEMORY.read_text()) if _MEMORY.exists() else {}
 
 
+def _commit():
+    done = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude", "*"], cwd=TOP,
+                          capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
 def remember(outcomes, bad):
     """`bad` are killers that fail without a mutant, too: they killed nobody."""
-    memory = _recall()
+    memory, commit = _recall(), _commit()
     for each in outcomes:
         killer = each.killer if each.killer not in bad else None
         memory[each.mutant.name] = {"patch": _digest(each.mutant),
-                                    "killer": killer and [killer.kind, killer.target]}
+                                    "killer": killer and [killer.kind, killer.target],
+                                    "commit": commit}
     _MEMORY.write_text(json.dumps(memory, indent=1, sort_keys=True) + "\n")
 
 
@@ -50,8 +58,9 @@ def write(path, mutants):
         killed += killer is not None
         by = f"`{Killer(*killer)}`" if killer else "**survived**"
         rows.append(f"| `{each.name}` | {_cell(each.what)} | {_cell(each.breaks)} | {by} |")
-    path.write_text(_HEAD + f"{killed} of {len(mutants)} killed.\n\n" + "\n".join(rows) + "\n",
-                    encoding="utf-8")
+    commits = ", ".join(sorted({memory[each.name].get("commit", "unknown") for each in mutants}))
+    path.write_text(f"{_HEAD}{killed} of {len(mutants)} killed, at commit {commits}.\n\n"
+                    + "\n".join(rows) + "\n", encoding="utf-8")
     return []
 
 
