@@ -22,6 +22,7 @@ from .world import SESSION_S
 WORKING_S = 12   # to find a consumer at work
 TRANSACTION_S = 15  # transaction.timeout.ms of the product
 NOTICED_S = 12   # for a consumer to notice
+GROUND_S = 150  # for a server to be what it was: not the product is judged by it
 CRASHED = "database system was not properly shut down"
 
 
@@ -283,8 +284,8 @@ def start_postgres(world):
     """Steps, for `yield from`: it runs and answers again."""
     if not world.ground.postgres.running:
         world.ground.postgres.launch()
-    if not (yield world.postgres_answers, 40):
-        world.violate("PostgreSQL did not come back within 40 s")
+    if not (yield world.postgres_answers, GROUND_S):
+        raise AssertionError(f"PostgreSQL did not come back within {GROUND_S} s")
 
 
 def crash_by(number):
@@ -433,9 +434,8 @@ def are_led_by_others(world, places, node):
 def start_broker(world, broker):
     """Steps: it runs, and all replicas are in sync, so that the next may go."""
     broker.launch()
-    back = yield world.in_sync, 60
-    if not back:
-        world.violate(f"broker {broker.node} was not in sync within 60 s")
+    if not (yield world.in_sync, GROUND_S):
+        raise AssertionError(f"broker {broker.node} was not in sync within {GROUND_S} s")
 
 
 def any_broker(world):

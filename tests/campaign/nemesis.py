@@ -61,7 +61,7 @@ class Nemesis:
                 pass
             self._turn()
 
-    def finish(self, seconds=120):
+    def finish(self, seconds=240):
         """Lets every fault heal what it broke."""
         end = time.monotonic() + seconds
         while self._running:

@@ -256,6 +256,40 @@ def test_halts(deploy, programs, label, action):
     assert deployment.query("SELECT * FROM postonce.account ORDER BY 1") == books
 
 
+@pytest.mark.parametrize("assignor", ["range", "cooperative-sticky"])
+def test_a_halt_that_is_noted_after_a_rebalance_is_told_when_the_partition_is_back(
+        deploy, programs, assignor):
+    """A batch with a hole is being committed for longer than a revocation waits for it."""
+    deployment = deploy(partitions=2, settings={
+        **SHORT, "kafka.partition.assignment.strategy": assignor})
+    work = Workload(seed=43, partitions=2)
+    deployment.send(work.opening() + work.take(20))
+    deployment.consume_to_end()
+    holes = deployment.query("""
+        DELETE FROM postonce.inbox WHERE (partition, "offset") IN (
+            SELECT partition, max("offset") FROM postonce.inbox GROUP BY partition)
+        RETURNING partition""")
+    assert len(holes) == 2
+    done = deployment.verb("rewind", "--to-earliest", "--execute")
+    assert done.returncode == 0, done.stderr
+    first = deployment.consumer("a", batch__records=1000, env={
+        "FAILPOINTS": "commit.done=delay@1", "FAILPOINT_DELAY_MS": "9000"})
+    wait_until(lambda: reached(first, "commit.done"), 30, "its batch is committed")
+    second = deployment.consumer("b")
+    deployment.wait_members("a", "b")
+    wait_until(lambda: halted(first), 40, "it is told of the one that it still has")
+    assert second.stop() == 0
+    deployment.wait_members("a")
+    wait_until(lambda: {0, 1} <= halted(first), 40, lambda: f"it tells of {halted(first)}")
+    assert first.stop() == 0
+
+
+def halted(consumer):
+    """The partitions that it has said halt."""
+    return {int(found) for found in re.findall(r"event=halted .*partition=(\d+)",
+                                               consumer.log.read_text())}
+
+
 def test_a_release_has_none():
     program = binary("postonce").read_bytes()
     assert not [label for label in LABELS if "." in label and label.encode() in program]
