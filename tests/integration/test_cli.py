@@ -58,6 +58,11 @@ def test_wrong_usage(arguments):
     assert done.stderr.strip() and not done.stdout
 
 
+def test_the_verb_that_a_halt_names_is_answered_with_what_to_do_instead():
+    done = run("postonce", "adopt")
+    assert done.returncode == 2 and 'README says under "When a partition halts"' in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--colour"], ["--timeout"], ["--timeout", "soon"],
                                        ["--timeout", "-1"], ["a", "b"],
                                        ["/no/such/file.json"]])

@@ -2,7 +2,7 @@
 sees a plan that has changed until the inbox is too big for it.
 
 auto_explain writes the plan of every statement into the server's log. PLAN_ROWS=10000000
-fills the inbox as far as the figures of docs/performance.md go; a hundredth will do here.
+fills the inbox as far as the benchmark does; a hundredth will do here.
 """
 
 import json

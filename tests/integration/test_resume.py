@@ -2,7 +2,7 @@
 
 import psycopg
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from psycopg import sql
 
 from harness import topics, verify
@@ -100,7 +100,9 @@ def test_a_committed_offset_below_the_database_is_answered_from_the_inbox(decide
 def halts(deployment):
     consumer = deployment.consumer("a", "--until-end")
     consumer.exits(3, 30)
-    return consumer.log.read_text()
+    told = [line for line in consumer.log.read_text().splitlines() if "event=halted" in line]
+    assert told and all("postonce adopt" in line and "partition=0" in line for line in told)
+    return told[0]
 
 
 def create_anew(deployment, while_gone=lambda: None):
@@ -155,8 +157,23 @@ def test_records_deleted_before_they_were_read(decided):
     deleted = decided.kafka.admin.delete_records([TopicPartition(decided.commands, 0, 12)])
     for future in deleted.values():
         future.result(20)
-    halts(decided)
+    assert "reason=records_deleted" in halts(decided)
     assert balance(decided) == 800
+
+
+def test_after_commands_were_deleted_the_way_that_the_readme_tells_leads_on(decided):
+    decided.send(pays(8, 5))
+    deleted = decided.kafka.admin.delete_records([TopicPartition(decided.commands, 0, 12)])
+    for future in deleted.values():
+        future.result(20)
+    assert "reason=records_deleted" in halts(decided)
+    decided.query("UPDATE postonce.stream_position SET next_offset = 12, epoch = epoch + 1"
+                  " WHERE topic = %s AND partition = 0 RETURNING 1", decided.commands)
+    moved = TopicPartition(decided.commands, 0, 12)
+    decided.kafka.admin.alter_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(decided.group, [moved])])[decided.group].result(20)
+    decided.consume_to_end()
+    assert decided.committed() == {0: 15} and balance(decided) == 1100
 
 
 def test_a_row_that_is_missing_below_the_position(decided):
@@ -164,7 +181,7 @@ def test_a_row_that_is_missing_below_the_position(decided):
     lose_row(decided, "k3")
     done = decided.verb("rewind", "--to-earliest", "--execute")
     assert done.returncode == 0, done.stderr
-    halts(decided)
+    assert "reason=rows_missing" in halts(decided)
     assert balance(decided) == 800
     assert not decided.query("SELECT FROM postonce.inbox WHERE key = 'k3'")
 
