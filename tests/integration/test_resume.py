@@ -153,20 +153,13 @@ def test_the_last_record_decided_is_deleted_in_time(decided):
 
 
 def test_records_deleted_before_they_were_read(decided):
+    """And the way on that the README tells."""
     decided.send(pays(8, 5))
     deleted = decided.kafka.admin.delete_records([TopicPartition(decided.commands, 0, 12)])
     for future in deleted.values():
         future.result(20)
     assert "reason=records_deleted" in halts(decided)
     assert balance(decided) == 800
-
-
-def test_after_commands_were_deleted_the_way_that_the_readme_tells_leads_on(decided):
-    decided.send(pays(8, 5))
-    deleted = decided.kafka.admin.delete_records([TopicPartition(decided.commands, 0, 12)])
-    for future in deleted.values():
-        future.result(20)
-    assert "reason=records_deleted" in halts(decided)
     decided.query("UPDATE postonce.stream_position SET next_offset = 12, epoch = epoch + 1"
                   " WHERE topic = %s AND partition = 0 RETURNING 1", decided.commands)
     moved = TopicPartition(decided.commands, 0, 12)
