@@ -13,8 +13,8 @@
 enum { SETS = 1 << 15, WAYS = 4 };
 
 struct entry {
-    uint32_t life;     /* of the memory when it was kept; another one: empty */
-    uint32_t asked_in; /* the batch that asked last */
+    uint64_t life;     /* of the memory when it was kept; another one: empty */
+    uint64_t asked_in; /* the batch that asked last */
     struct account account;
 };
 
@@ -25,7 +25,7 @@ struct set {
 
 struct postgres_memory {
     struct set *sets;
-    uint32_t life, batch;
+    uint64_t life, batch;
 };
 
 /* Pages become resident when they are first written to. */
