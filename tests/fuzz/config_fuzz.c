@@ -95,6 +95,7 @@ static void check_discretion(const struct config *config, const char *argument)
         return;
     snprintf(name, sizeof(name), "%.*s", (int)(value - argument), argument);
     value++;
+    value += strspn(value, " \t"); /* which stand around the name in a sentence, too */
     if (config_is_secret(name) && strlen(value) > 8 && strstr(name, value) == NULL)
         REQUIRE(strstr(config_error(config), value) == NULL);
 }

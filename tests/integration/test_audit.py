@@ -941,7 +941,9 @@ def test_the_guards_are_those_of_the_migrations(books):
     lines = (TOP / "consumer" / "postgres_audit_guards.h").read_text().splitlines()
     source = "".join(part for line in lines
                      for part in re.findall(r'^ +"(.*)" *\\?$', line)).replace('\\"', '"')
-    guards = books.query(
+    connection = connect(books.url, options="-c search_path=pg_catalog",  # as the product's
+                         row_factory=psycopg.rows.dict_row)
+    guards = connection.execute(
         "SELECT c.relname AS relation, k.conname AS name, regexp_replace(coalesce("
         " pg_get_triggerdef(t.oid), pg_get_constraintdef(k.oid)), '\\s+', ' ', 'g') AS definition"
         "  FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
@@ -950,7 +952,8 @@ def test_the_guards_are_those_of_the_migrations(books):
         "   AND c.relname <> 'schema_version'"
         " UNION ALL SELECT NULL, proname, md5(prosrc) FROM pg_proc"
         " WHERE pronamespace = 'postonce'::regnamespace AND proname <> 'grant_consumer'"
-        " ORDER BY 1, 2")
+        " ORDER BY 1, 2").fetchall()
+    connection.close()
     for guard in guards:
         relation = f"'{guard['relation']}'" if guard["relation"] else "NULL"
         definition = guard["definition"].replace("'", "''")
