@@ -274,14 +274,22 @@ void pipeline_wait_room(struct pipeline *pipeline, int64_t wait_ms)
     unlock(pipeline);
 }
 
+/* Offsets that were asked for and are not committed yet are in flight, too: carried out
+ * after a rebalance, they would go back behind what the next owner has committed. */
+static bool has_in_flight(const struct pipeline *pipeline)
+{
+    return pipeline->batches_out > 0 || pipeline->request.state == REQUEST_ASKED ||
+           pipeline->request.state == REQUEST_TAKEN;
+}
+
 bool pipeline_wait_idle(struct pipeline *pipeline, int64_t wait_ms)
 {
     int64_t deadline_ms = clock_monotonic_ms() + wait_ms;
     lock(pipeline);
-    while (pipeline->batches_out > 0 && !pipeline->restart &&
+    while (has_in_flight(pipeline) && !pipeline->restart &&
            wait_change_until(pipeline, deadline_ms))
         continue;
-    bool idle = pipeline->batches_out == 0 && !pipeline->restart;
+    bool idle = !has_in_flight(pipeline) && !pipeline->restart;
     unlock(pipeline);
     return idle;
 }
@@ -289,7 +297,7 @@ bool pipeline_wait_idle(struct pipeline *pipeline, int64_t wait_ms)
 bool pipeline_is_idle(struct pipeline *pipeline)
 {
     lock(pipeline);
-    bool idle = pipeline->batches_out == 0 && !pipeline->restart;
+    bool idle = !has_in_flight(pipeline) && !pipeline->restart;
     unlock(pipeline);
     return idle;
 }
