@@ -29,12 +29,13 @@ struct lock {
 };
 
 struct connection {
-    bool used, client_gone;
+    bool held;   /* by its client */
+    bool served; /* by its backend, which may outlive the client: not to be reused */
     bool broken; /* the client sees it at its next wait */
     const struct process *client;
     unsigned life; /* of the client */
     bool mute;     /* answers are lost, and nobody is told */
-    bool requested, answered, busy, in_transaction;
+    bool requested, answered, in_transaction;
     struct owner owner; /* of the backend's fiber */
     struct request request;
     struct claim claims[SIM_PARTITIONS];
@@ -387,13 +388,11 @@ static enum port_status execute(struct connection *connection)
 static void serve(struct connection *connection)
 {
     connection->requested = false;
-    connection->busy = true;
     fiber_sleep_us(chance_between(20, chance_per_mille(10) ? 300000 : 1500));
     connection->status = execute(connection);
     if (connection->request.kind != REQUEST_LOOKUP || connection->status != PORT_OK)
         end_transaction(connection);
     fiber_sleep_us(chance_between(20, 1000));
-    connection->busy = false;
     connection->answered = true;
     fiber_wake(connection);
 }
@@ -401,7 +400,7 @@ static void serve(struct connection *connection)
 static void run_backend(void *context)
 {
     struct connection *connection = context;
-    while (!connection->client_gone || connection->requested) {
+    while (connection->held || connection->requested) {
         if (connection->requested) {
             serve(connection);
             continue;
@@ -414,8 +413,8 @@ static void run_backend(void *context)
     }
     end_transaction(connection);
     connection->broken = true;
+    connection->served = false;
     fiber_wake(connection);
-    connection->used = !connection->client_gone;
 }
 
 /* --- the client's side --- */
@@ -442,10 +441,11 @@ struct connection *postgres_connect(const struct process *client)
         return NULL;
     for (size_t i = 0; i < SIM_CONNECTIONS; i++) {
         struct connection *connection = &connections[i];
-        if (connection->used)
+        if (connection->held || connection->served)
             continue;
         *connection = (struct connection){.posting = connection->posting,
-                                          .used = true,
+                                          .held = true,
+                                          .served = true,
                                           .client = client,
                                           .life = client->life};
         fiber_start(&connection->owner, run_backend, connection);
@@ -457,9 +457,7 @@ struct connection *postgres_connect(const struct process *client)
 
 void postgres_hang_up(struct connection *connection)
 {
-    connection->client_gone = true;
-    if (connection->broken && !connection->busy && !connection->requested)
-        connection->used = false;
+    connection->held = false;
     fiber_wake(connection);
 }
 
@@ -474,13 +472,12 @@ void postgres_crash(void)
     COUNT(CRASHES);
     for (size_t i = 0; i < SIM_CONNECTIONS; i++) {
         struct connection *connection = &connections[i];
-        if (!connection->used)
+        if (!connection->served)
             continue;
         fiber_kill(&connection->owner);
         end_transaction(connection);
-        connection->requested = connection->busy = false;
+        connection->requested = connection->served = false;
         connection->broken = true;
-        connection->used = !connection->client_gone;
         fiber_wake(connection);
     }
     world.postgres_up = false;
