@@ -251,10 +251,11 @@ class Reader:
         self._consumer.close()
 
 
-def wait_visible(kafka, topic, seconds=5):
+def wait_visible(kafka, topic, seconds=20):
     """Waits until no transaction is open on the topic. The answer to the end of one comes
-    before its markers are written, so what is committed may not be visible yet; one that
-    was left open on purpose ends the wait."""
+    before its markers are written, so what is committed may not be visible yet; and what a
+    killed process left open hides what follows until it has run out of time, after 15 s. One
+    that was left open on purpose ends the wait."""
     end = time.monotonic() + seconds
     while (end_offsets(kafka, topic, IsolationLevel.READ_COMMITTED) !=
            end_offsets(kafka, topic) and time.monotonic() < end):
