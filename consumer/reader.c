@@ -21,6 +21,7 @@
 enum {
     LANES_MAX = WORKER_PARTITIONS_MAX,
     POLL_MS = 100,
+    TURN_RECORDS = 64, /* a fraction of a millisecond's work */
     CLAIM_BASE_MS = 100,
     CLAIM_CAP_MS = 2000,
     LAP_CAP_MS = 5000,
@@ -533,23 +534,32 @@ static void serve(struct reader *reader, enum source_event event, struct record 
 }
 
 /* While a record is held, the only records that may come are events: after the pause
- * nothing is delivered, and before it nobody polls. */
-static void poll_once(struct reader *reader)
+ * nothing is delivered, and before it nobody polls. True when there may be more to read
+ * at once. */
+static bool poll_once(struct reader *reader, int wait_ms)
 {
     struct record record;
     if (reader->held.origin != NULL)
         serve_held(reader);
     if (reader->held.origin != NULL && !reader->paused)
-        return;
+        return false;
     enum source_event event = source_poll(reader->stage->settings->source,
-                                          reader->paused ? 0 : POLL_MS, &record);
+                                          reader->paused ? 0 : wait_ms, &record);
     if (event == SOURCE_RECORD && reader->held.origin != NULL) {
         source_release(&record);
         pipeline_end_lap(reader->stage->pipeline, pipeline_lap(reader->stage->pipeline),
                          "a record came in spite of the pause");
-        return;
+        return false;
     }
     serve(reader, event, &record);
+    return event == SOURCE_RECORD && reader->held.origin == NULL;
+}
+
+/* Under a backlog the look at everything else is shared by many records. */
+static void poll_some(struct reader *reader)
+{
+    for (int i = 0; i < TURN_RECORDS && poll_once(reader, i == 0 ? POLL_MS : 0); i++)
+        continue;
 }
 
 /* --- what the admin endpoint shows --- */
@@ -632,7 +642,7 @@ enum exit_code reader_run(const struct stage *stage)
         follow_halts(&reader);
         claim_if_due(&reader);
         look_around(&reader);
-        poll_once(&reader);
+        poll_some(&reader);
     }
     follow_halts(&reader);
     end_lap_if(&reader, FAILPOINT(STOP_BEGUN));

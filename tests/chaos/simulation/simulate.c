@@ -83,7 +83,7 @@ static struct options read_options(int count, char **arguments)
     }
     if (options.seeds == 0)
         options.seeds = mode == MODE_CHANCE    ? 1000
-                        : mode == MODE_SINGLES ? 16 * HISTORY_PLANS
+                        : mode == MODE_SINGLES ? 24 * HISTORY_PLANS
                                                : HISTORY_PLANS * HISTORY_PLANS;
     return options;
 }
