@@ -15,6 +15,7 @@
 #include "base/text_buffer.h"
 #include "schema/code.h"
 #include "schema/command.h"
+#include "schema/command_scan.h"
 
 static const char too_deep[] = "the value is nested more than 8 levels deep";
 
@@ -59,24 +60,6 @@ static bool is_shallow(json_t *value, unsigned depth)
     return true;
 }
 
-static enum field find_field(const char *name)
-{
-    static const struct {
-        const char *name;
-        size_t size;
-    } names[] = {
-#define X(suffix, field) {#field, sizeof(#field) - 1},
-        COMMAND_FIELDS(X)
-#undef X
-    };
-    size_t size = strlen(name); /* jansson has refused names with NUL */
-    unsigned field = 0;
-    while (field < FIELD_COUNT &&
-           (names[field].size != size || memcmp(names[field].name, name, size) != 0))
-        field++;
-    return (enum field)field;
-}
-
 static enum value_kind kind_of(const json_t *member)
 {
     switch (json_typeof(member)) {
@@ -98,7 +81,7 @@ static enum value_kind kind_of(const json_t *member)
 
 static void note_member(struct command_json *json, const char *name, const json_t *member)
 {
-    enum field field = find_field(name);
+    enum field field = command_scan_field(name, strlen(name)); /* there is no NUL in it */
     if (field == FIELD_COUNT) {
         if (json->unknown == NULL)
             json->unknown = name;
@@ -128,7 +111,7 @@ static bool note_members(struct command_json *json)
     return true;
 }
 
-const char *command_json_open(struct command_json *json, const char *value, size_t size)
+const char *command_json_read(struct command_json *json, const char *value, size_t size)
 {
     json_error_t error;
     memset(json, 0, sizeof(*json));
@@ -143,6 +126,11 @@ const char *command_json_open(struct command_json *json, const char *value, size
     if (fault != NULL)
         command_json_close(json);
     return fault;
+}
+
+const char *command_json_open(struct command_json *json, const char *value, size_t size)
+{
+    return command_scan(json, value, size) ? NULL : command_json_read(json, value, size);
 }
 
 void command_json_close(struct command_json *json)

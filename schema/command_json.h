@@ -2,7 +2,7 @@
  *
  * Gives the members of one JSON object by the fields that commands can have, each as a
  * kind and, for strings, its bytes. Says nothing about what is allowed: that is intake.c.
- * Nothing here may be used after command_json_close. */
+ * Nothing here may be used after command_json_close, or after the value is gone. */
 #ifndef SCHEMA_COMMAND_JSON_H
 #define SCHEMA_COMMAND_JSON_H
 
@@ -41,13 +41,14 @@ enum value_kind {
 
 struct json_value {
     enum value_kind kind;
-    const char *text; /* of a string: UTF-8 without NUL; borrowed from the document */
+    const char *text; /* of a string: UTF-8 without NUL, not ended by one; borrowed from
+                         the document or from the value */
     size_t size;
     const void *node; /* jansson's, of a number */
 };
 
 struct command_json {
-    void *document;      /* jansson's, owned */
+    void *document;      /* jansson's, owned; NULL: it was not needed */
     const char *unknown; /* the first name that no operation has, or NULL; borrowed */
     unsigned present;    /* bit 1 << field for each field that is there */
     struct json_value values[FIELD_COUNT];
@@ -59,6 +60,9 @@ enum { DECIMAL_TEXT_MAX = 48 };
 /* Reads the value. NULL: done, and command_json_close is due. Otherwise the static
  * sentence that says why it is json_invalid, and there is nothing to close. */
 const char *command_json_open(struct command_json *json, const char *value, size_t size)
+    __attribute__((warn_unused_result));
+/* The same, by jansson in any case: for the tests, which hold the two ways together. */
+const char *command_json_read(struct command_json *json, const char *value, size_t size)
     __attribute__((warn_unused_result));
 void command_json_close(struct command_json *json);
 /* Writes a number as decimal text (CONTRACT §1 amount) and returns its size; 0: it is no
