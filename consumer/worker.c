@@ -9,14 +9,22 @@
 #include "consumer/failpoint.h"
 #include "consumer/stages.h"
 
+/* So that `top -H` tells which stage is busy; the reader keeps the program's name. */
+static void name_thread(const char *name)
+{
+    MUST(pthread_setname_np(pthread_self(), name) == 0);
+}
+
 static void *run_poster(void *context)
 {
+    name_thread("poster");
     poster_run(context);
     return NULL;
 }
 
 static void *run_replier(void *context)
 {
+    name_thread("replier");
     replier_run(context);
     return NULL;
 }

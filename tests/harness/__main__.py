@@ -1,7 +1,8 @@
-"""python -m harness up|down|status --dir DIR: the private servers from a shell."""
+"""python -m harness up|down|status|prepare --dir DIR: the private servers from a shell."""
 
 import argparse
 
+from . import kafka
 from .process import end_on_signals, run_program
 from .servers import Servers, read_left_running, take_down
 
@@ -34,14 +35,20 @@ def status(arguments):
     return 0 if processes else 1
 
 
+def prepare(arguments):
+    kafka.prepare(arguments.dir)
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m harness", description=__doc__)
-    parser.add_argument("verb", choices=["up", "down", "status"])
+    parser.add_argument("verb", choices=["up", "down", "status", "prepare"])
     parser.add_argument("--dir", default="build/servers", help="where the servers live")
     parser.add_argument("--brokers", type=int, choices=[1, 3], default=1)
     arguments = parser.parse_args()
     end_on_signals()
-    return {"up": up, "down": down, "status": status}[arguments.verb](arguments)
+    return {"up": up, "down": down, "status": status,
+            "prepare": prepare}[arguments.verb](arguments)
 
 
 if __name__ == "__main__":

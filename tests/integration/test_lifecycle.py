@@ -1,6 +1,7 @@
 """`postonce consume` as a process: how it starts, refuses to start, and stops."""
 
 import os
+import pathlib
 import signal
 import time
 
@@ -135,6 +136,17 @@ def test_a_signal_ends_it_while_postgres_hangs(deploy, postgres):
 
 
 # ---- between ----
+
+def test_its_threads_have_names(deploy):
+    """`top -H` tells which stage is busy."""
+    deployment = deploy()
+    consumer = deployment.consumer("a")
+    deployment.wait_members("a")
+    names = {path.read_text().strip()
+             for path in pathlib.Path(f"/proc/{consumer.pid}/task").glob("*/comm")}
+    assert {"postonce", "poster", "replier"} <= names, names
+    assert consumer.stop() == 0
+
 
 def test_an_idle_consumer_is_cheap(deploy):
     """Under 1 % of a processor, under 60 MB."""
