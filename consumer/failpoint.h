@@ -50,8 +50,8 @@
     X(CONNECT_DONE, "connect.done")                                                      \
     X(PUBLISH_BEGUN, "publish.begun")                                                    \
     X(TRANSACTION_BEGUN, "transaction.begun")                                            \
-    X(ANSWERS_QUEUED, "answers.queued")      /* produced, offsets not sent */            \
-    X(OFFSETS_SENT, "offsets.sent")          /* Kafka transaction not committed */       \
+    X(OFFSETS_SENT, "offsets.sent")          /* no answer produced */                    \
+    X(ANSWERS_QUEUED, "answers.queued")      /* Kafka transaction not committed */       \
     X(PUBLISH_DONE, "publish.done")          /* visible and committed */                 \
     X(ABORT_BEGUN, "abort.begun")            /* a Kafka transaction failed */            \
     X(ABORT_DONE, "abort.done")                                                          \

@@ -54,7 +54,7 @@ static const struct setting consumer_guarantee[] = {
 static const struct setting producer_defaults[] = {
     {"transaction.timeout.ms", "15000"},
     {"message.timeout.ms", "10000"},
-    {"linger.ms", "0"},
+    {"linger.ms", "50"},
     {"batch.num.messages", "10000"},
     {"batch.size", "1000000"},
     {"queue.buffering.max.messages", "100000"},

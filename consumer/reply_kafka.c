@@ -282,6 +282,7 @@ static enum port_status send_offsets(struct reply *reply,
     rd_kafka_consumer_group_metadata_t *metadata =
         rd_kafka_consumer_group_metadata(source_kafka_handle(reply->source));
     enum port_status status = PORT_RETRY;
+    watchdog_arm("send_offsets_to_transaction", CALL_DEADLINE_S);
     if (metadata == NULL || !is_member(metadata))
         log_note(LOG_INFO, "not_a_member", "offsets are not sent outside of the group");
     else if (!staleness->is_stale(staleness->context))
@@ -352,28 +353,41 @@ static enum port_status queue_answers(struct reply *reply, const struct batch *b
     return PORT_OK;
 }
 
-/* One transaction: begin, the answers, the offsets, commit. */
-static enum port_status transact(struct reply *reply, struct batch *const *batches,
-                                 size_t count,
-                                 const rd_kafka_topic_partition_list_t *offsets,
-                                 const struct staleness *staleness)
+static enum port_status queue_all(struct reply *reply, struct batch *const *batches,
+                                  size_t count)
+{
+    enum port_status status = PORT_OK;
+    watchdog_arm("producing answers", CALL_DEADLINE_S);
+    for (size_t i = 0; status == PORT_OK && i < count; i++)
+        status = queue_answers(reply, batches[i]);
+    return status == PORT_OK && FAILPOINT(ANSWERS_QUEUED) ? PORT_RETRY : status;
+}
+
+static enum port_status begin(struct reply *reply)
 {
     watchdog_arm("a Kafka transaction", CALL_DEADLINE_S);
     reply->begun_at_ms = clock_monotonic_ms();
     enum port_status status =
         judge(reply, rd_kafka_begin_transaction(reply->producer), "begin_transaction");
-    if (status == PORT_OK && FAILPOINT(TRANSACTION_BEGUN))
-        status = PORT_RETRY;
-    for (size_t i = 0; status == PORT_OK && i < count; i++)
-        status = queue_answers(reply, batches[i]);
-    if (status == PORT_OK && FAILPOINT(ANSWERS_QUEUED))
-        status = PORT_RETRY;
-    if (status == PORT_OK && offsets->cnt > 0) {
-        watchdog_arm("send_offsets_to_transaction", CALL_DEADLINE_S);
+    return status == PORT_OK && FAILPOINT(TRANSACTION_BEGUN) ? PORT_RETRY : status;
+}
+
+/* One transaction: begin, the offsets, the answers, commit. The offsets come first because
+ * the coordinator is busy with the last transaction for some milliseconds after it said
+ * that it is committed: offsets that it does not take yet are sent again after
+ * retry.backoff.ms, a partition to be written only after 20 ms. */
+static enum port_status transact(struct reply *reply, struct batch *const *batches,
+                                 size_t count,
+                                 const rd_kafka_topic_partition_list_t *offsets,
+                                 const struct staleness *staleness)
+{
+    enum port_status status = begin(reply);
+    if (status == PORT_OK && offsets->cnt > 0)
         status = send_offsets(reply, offsets, staleness);
-    }
     if (status == PORT_OK && FAILPOINT(OFFSETS_SENT))
         status = PORT_RETRY;
+    if (status == PORT_OK)
+        status = queue_all(reply, batches, count);
     if (status == PORT_OK)
         status = commit(reply);
     watchdog_disarm();

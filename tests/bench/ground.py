@@ -22,6 +22,8 @@ POSTGRES = {
     "checkpoint_timeout": "15min",
     "unix_socket_directories": "",
     "track_commit_timestamp": "on",  # for the latencies
+    "shared_preload_libraries": "pg_stat_statements",  # for the profile
+    "pg_stat_statements.track": "none",
 }
 # What the peers keep: the same books, without what only postonce promises.
 PEER_SCHEMA = """
@@ -72,7 +74,7 @@ class Ground:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory).absolute()
         self.postgres = Postgres(self.directory / "postgres", settings=POSTGRES)
-        self.kafka = Kafka(self.directory / "kafka", heap_mb=1024)
+        self.kafka = Kafka(self.directory / "kafka", heap_mb=1024, jvm=())
         self._names = 0
 
     def start(self):

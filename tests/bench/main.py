@@ -20,13 +20,14 @@ import traceback
 from harness.process import end_on_signals, run_program
 from harness.product import TOP, binary, run
 
-from . import latency, report
+from . import latency, profile, report
 from .contenders import Ceiling, Peer, Postonce, Rewind, RowAtATime
 from .ground import PARTITIONS, Ground
 from .inboxes import full_inbox
 from .load import ACCOUNTS, WORKLOADS
 
-SECTIONS = ("drain", "others", "processes", "batches", "inbox", "steady", "starts", "backlog")
+SECTIONS = ("drain", "others", "processes", "batches", "inbox", "steady", "starts", "backlog",
+            "profile")
 
 
 def parse(arguments):
@@ -178,6 +179,14 @@ class Bench:
     def section_backlog(self):
         load = self.load("uniform v7", 2_000_000)
         self._tell("backlog", "2,000,000 commands", latency.backlog(self.ground, load))
+
+    def section_profile(self):
+        """The second run: what the JVM compiles at first is not what a command costs."""
+        load = self.load("uniform v7")
+        Postonce().run(self.ground, load)
+        for whose, what, found in profile.measure(self.ground, load):
+            self.write("profile", whose, what, 1, found)
+            say(f"profile {whose} {what}: {found}")
 
     def _tell(self, section, workload, found):
         self.write(section, workload, "postonce", 1, found)

@@ -16,6 +16,7 @@ TITLES = {
     "steady": "A steady load (open loop): milliseconds from when a command was due",
     "starts": "Getting going",
     "backlog": "A backlog of two million",
+    "profile": "What a command costs where, microseconds",
 }
 
 
@@ -50,7 +51,7 @@ class Report:
 
     def _section(self, section):
         lines = [line for line in self._lines if line["section"] == section]
-        table = (self._drains(section) if "consumer_us" in lines[0] and "per_second" in lines[0]
+        table = (self._profile() if section == "profile" else self._drains(section) if "consumer_us" in lines[0] and "per_second" in lines[0]
                  else self._others(section))
         return f"## {TITLES[section]}\n\n{table}"
 
@@ -76,6 +77,11 @@ class Report:
         return _table(("workload", "who", "commands/s", "spread", "of the first row",
                        "of its ceiling", "CPU us: consumer", "Postgres", "broker", "WAL bytes",
                        "peak RSS MB", "statements a batch", "round trips"), rows)
+
+    def _profile(self):
+        return _table(("whose", "what", "us a command", "calls"), [
+            (line["workload"], line["contender"], f"{line['us']:.2f}", line["times"] or "")
+            for line in self._lines if line["section"] == "profile"])
 
     def _others(self, section):
         rows = []

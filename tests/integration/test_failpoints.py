@@ -25,7 +25,7 @@ from test_poison import refuse_keys
 
 ALWAYS = ("claim.done", "first_commit.done", "attach.begun", "lookup.done", "decided",
           "commit.begun", "commit.sent", "commit.done", "poisoned", "hand_over.done",
-          "publish.begun", "answers.queued", "offsets.sent", "publish.done", "abort.begun",
+          "publish.begun", "offsets.sent", "answers.queued", "publish.done", "abort.begun",
           "restart.done", "revoke.drained", "leave.begun")
 LABELS = re.findall(r'X\(\w+, "([a-z_.]+)"\)', (TOP / "consumer/failpoint.h").read_text())
 SHORT = {"kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "500",
@@ -33,7 +33,7 @@ SHORT = {"kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "500
 # What must have happened before, where a start alone does not get there: other failpoints.
 BEFORE = {"restart": "publish.begun=error@1", "abort": "offsets.sent=error@2"}
 # The first hit of these is in the commit of the first offsets.
-SECOND = ("transaction.begun", "answers.queued", "offsets.sent", "abort.begun", "abort.done")
+SECOND = ("transaction.begun", "offsets.sent", "answers.queued", "abort.begun", "abort.done")
 
 
 def cases():
@@ -187,8 +187,8 @@ def test_a_delay_that_is_none_ends_the_process(deploy, programs, delay):
 ORDER = ("connect.begun", "connect.done", "assigned", "claim.begun", "claim.marked", "claim.done",
          "attach.begun", "attach.done", "record.taken", "batch.taken", "lookup.begun",
          "lookup.done", "decided", "commit.begun", "commit.sent", "commit.done", "settled",
-         "hand_over.begun", "publish.begun", "transaction.begun", "answers.queued",
-         "offsets.sent", "publish.done")
+         "hand_over.begun", "publish.begun", "transaction.begun", "offsets.sent",
+         "answers.queued", "publish.done")
 OFTEN = ORDER[ORDER.index("record.taken"):ORDER.index("publish.begun")]
 # And what it comes by at some time or other.
 ALSO = ("record.put", "hand_over.done", "recover.begun", "recover.done")

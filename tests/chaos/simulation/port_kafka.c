@@ -456,9 +456,9 @@ static enum port_status transact(struct reply *reply,
     MUST(reply->ready);
     enum port_status status = begin(reply);
     if (status == PORT_OK)
-        status = send_answers(reply, publication);
-    if (status == PORT_OK)
         status = send_offsets(reply, publication);
+    if (status == PORT_OK)
+        status = send_answers(reply, publication);
     if (status == PORT_OK)
         status = commit(reply);
     return status == PORT_OK ? PORT_OK : give_up(reply, status);
