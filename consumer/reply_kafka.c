@@ -372,9 +372,9 @@ static enum port_status begin(struct reply *reply)
     return status == PORT_OK && FAILPOINT(TRANSACTION_BEGUN) ? PORT_RETRY : status;
 }
 
-/* One transaction: begin, the offsets, the answers, commit. The offsets come first because
- * the coordinator is busy with the last transaction for some milliseconds after it said
- * that it is committed: offsets that it does not take yet are sent again after
+/* One transaction: begin, the offsets, the answers, commit. The offsets come first
+ * because the coordinator is busy with the last transaction for some milliseconds after
+ * it said that it is committed: offsets that it does not take yet are sent again after
  * retry.backoff.ms, a partition to be written only after 20 ms. */
 static enum port_status transact(struct reply *reply, struct batch *const *batches,
                                  size_t count,
