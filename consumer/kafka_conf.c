@@ -50,7 +50,8 @@ static const struct setting consumer_guarantee[] = {
 
 /* retry.backoff.ms decides the latency of every Kafka transaction: right after a commit
  * the coordinator answers CONCURRENT_TRANSACTIONS, and the default of 100 ms would be
- * waited. */
+ * waited. linger.ms is longer than it takes to produce the answers of a transaction, so
+ * that they travel in a few requests; the commit does not wait for it. */
 static const struct setting producer_defaults[] = {
     {"transaction.timeout.ms", "15000"},
     {"message.timeout.ms", "10000"},
