@@ -53,6 +53,7 @@ struct reader {
     struct lane *lanes; /* sorted by partition */
     size_t lane_count;
     bool assigned; /* the group has spoken, and nothing was taken away since */
+    int64_t assigned_at_ms;
     int64_t claim_at_ms;
     unsigned claim_attempt;
     unsigned idle_laps; /* in a row that ended before anything was answered */
@@ -174,6 +175,7 @@ static void follow_owned(struct reader *reader)
     log_event(LOG_INFO, "assigned", "the group gave us partitions",
               LOG_I("partitions", owned), LOG_I("new", reader->lane_count - known));
     reader->assigned = true;
+    reader->assigned_at_ms = clock_monotonic_ms();
     reader->claim_attempt = 0;
     reader->claim_at_ms = 0;
     end_lap_if(reader, FAILPOINT(ASSIGNED));
@@ -584,10 +586,18 @@ static void look_around(struct reader *reader)
 
 /* --- the end --- */
 
+/* The group gives partitions to members that are dead, until it notices: what nobody
+ * reads is not at its end. */
+static bool may_inherit(const struct reader *reader)
+{
+    return reader->lane_count == 0 && clock_monotonic_ms() - reader->assigned_at_ms <
+                                          reader->stage->settings->handover_ms;
+}
+
 static bool is_at_end(const struct reader *reader)
 {
     if (!reader->stage->settings->until_end || !reader->assigned ||
-        reader->held.origin != NULL)
+        reader->held.origin != NULL || may_inherit(reader))
         return false;
     for (size_t i = 0; i < reader->lane_count; i++)
         if (reader->lanes[i].state != LANE_HALTED &&

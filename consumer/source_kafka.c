@@ -13,13 +13,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/parse.h"
 #include "consumer/kafka_record.h"
 #include "consumer/metrics.h"
 
 enum {
     MARKS_TIMEOUT_MS = 4000,
     MARKS_DEADLINE_MS = 8000, /* of all partitions: nobody polls meanwhile */
-    PROBE_TIMEOUT_MS = 1000
+    PROBE_TIMEOUT_MS = 1000,
+    JOIN_MS = 1000
 };
 
 enum pending { PENDING_NONE, PENDING_ASSIGNED, PENDING_REVOKED, PENDING_LOST };
@@ -255,6 +257,23 @@ struct source *source_kafka_open(const struct config *config, char error[KAFKA_E
 rd_kafka_t *source_kafka_handle(struct source *source)
 {
     return source->handle;
+}
+
+static int64_t number_setting(const struct source *source, const char *name)
+{
+    char text[32];
+    size_t size = sizeof text;
+    int64_t number;
+    MUST(rd_kafka_conf_get(rd_kafka_conf(source->handle), name, text, &size) ==
+         RD_KAFKA_CONF_OK);
+    MUST(parse_int64(text, strlen(text), &number));
+    return number;
+}
+
+int64_t source_kafka_handover_ms(const struct source *source)
+{
+    return number_setting(source, "session.timeout.ms") +
+           number_setting(source, "heartbeat.interval.ms") + JOIN_MS;
 }
 
 void source_release(struct record *record)

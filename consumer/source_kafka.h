@@ -14,5 +14,8 @@ struct source *source_kafka_open(const struct config *config,
                                  char error[KAFKA_ERROR_MAX]);
 /* The consumer's handle, for the group metadata of a Kafka transaction; any thread. */
 rd_kafka_t *source_kafka_handle(struct source *source);
+/* How long it may take, in milliseconds, until the group has noticed that a member died
+ * and we have been told to join again for what it had: KIP-62's session and heartbeat. */
+int64_t source_kafka_handover_ms(const struct source *source);
 
 #endif

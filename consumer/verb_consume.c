@@ -188,6 +188,7 @@ static enum exit_code run_worker(const struct verb_call *call, struct ports *por
         .posters = ports->posters,
         .batch_records = (size_t)config_values(call->config)->batch_records,
         .until_end = arguments_has(call->arguments, "until-end"),
+        .handover_ms = source_kafka_handover_ms(ports->source),
         .stop_requested = stop_requested};
     return worker_run(&settings);
 }

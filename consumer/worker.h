@@ -31,6 +31,8 @@ struct worker_settings {
     size_t batch_records;
     bool until_end; /* stop when every owned partition reached the end it had at the start
                      */
+    int64_t handover_ms; /* with until_end: who owns none waits so long for the partitions
+                            of a member that has died */
     bool (*stop_requested)(void);
 };
 

@@ -99,6 +99,22 @@ def test_until_end_ends_although_commands_keep_coming(deploy):
     verify.verify(deployment)
 
 
+def test_until_end_waits_for_what_a_dead_member_had(deploy):
+    """The group has given it no partition, because another member has the only one; that one
+    dies, and the group does not know yet."""
+    deployment = deploy(settings={"kafka.session.timeout.ms": "3000",
+                                  "kafka.heartbeat.interval.ms": "500"})
+    daemon = deployment.consumer("a", kafka__client__id="1st")  # the member id begins so
+    deployment.wait_members("1st")
+    heir = deployment.consumer("b", "--until-end", kafka__client__id="2nd")
+    wait_until(lambda: "event=assigned" in heir.log.read_text(), 20, "the group has spoken")
+    assert "partitions=0" in heir.log.read_text(), "the test is void"
+    daemon.kill()
+    deployment.send([record("k", open_account("a"), 0)])
+    heir.exits(0, 30)
+    verify.verify(deployment)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(deploy, number):
     """What is in hand is finished and answered, and the group is left at once, not when the
