@@ -19,6 +19,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 POSTGRES = {
     "shared_buffers": "2GB",
     "max_wal_size": "8GB",
+    "min_wal_size": "2GB",  # segments of the WAL are used again, not made, as after a day
     "checkpoint_timeout": "15min",
     "unix_socket_directories": "",
     "track_commit_timestamp": "on",  # for the latencies

@@ -154,8 +154,8 @@ static rd_kafka_t *producer_new(const struct run *run)
                               run->bootstrap,
                               "enable.idempotence",
                               "true",
-                              "linger.ms",
-                              "1",
+                              "linger.ms", /* as libpostonce */
+                              "2",
                               "queue.buffering.max.messages",
                               "1000000",
                               NULL};
