@@ -14,6 +14,7 @@ import sys
 
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import TopicPartition
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from harness import topics
 from harness.postgres import connect
@@ -248,8 +249,11 @@ class Peer(Contender):
         self._program = program
 
     def start(self, room):
+        where = conninfo_to_dict(room.url)
+        where.pop("gssencmode", None)  # which pgx does not know
         process = Process("peer", [self._program, room.ground.kafka.bootstrap, room.commands,
-                                   room.results, room.name, room.url], room.log("peer"))
+                                   room.results, room.name, make_conninfo(**where)],
+                          room.log("peer"))
         return [process.start()]
 
 
