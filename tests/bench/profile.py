@@ -35,7 +35,7 @@ def measure(ground, load):
         _watch_statements(room)
         before = ground.cost([])
         consumer = room.consumer()
-        wait_until(lambda: room_decided(room)[0], 60, "something is decided", every=0.02)
+        wait_until(lambda: room_decided(room), 60, "something is decided", every=0.02)
         broker = ground.kafka.brokers[0].process.pid
         with Perf(room, "consumer", consumer.pid) as ours, Perf(room, "broker", broker) as its:
             room.wait_drained([consumer])
