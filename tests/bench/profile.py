@@ -2,8 +2,8 @@
 at the broker, and with pg_stat_statements in the database.
 
 perf samples from the first commit on, when all threads are there; its shares are scaled to
-the CPU time that the kernel counted in the same run. A statement's time is the server's own, from its beginning to its end; the flush of the WAL
-comes after COMMIT has ended and is in none of them.
+the CPU time that the kernel counted in the same run. A statement's time is the server's own,
+from its beginning to its end; the flush of the WAL comes after COMMIT has ended and is in none.
 """
 
 import collections

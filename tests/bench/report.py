@@ -51,8 +51,12 @@ class Report:
 
     def _section(self, section):
         lines = [line for line in self._lines if line["section"] == section]
-        table = (self._profile() if section == "profile" else self._drains(section) if "consumer_us" in lines[0] and "per_second" in lines[0]
-                 else self._others(section))
+        if section == "profile":
+            table = self._profile(lines)
+        elif "consumer_us" in lines[0] and "per_second" in lines[0]:
+            table = self._drains(section)
+        else:
+            table = self._others(section)
         return f"## {TITLES[section]}\n\n{table}"
 
     def _drains(self, section):
@@ -78,10 +82,11 @@ class Report:
                        "of its ceiling", "CPU us: consumer", "Postgres", "broker", "WAL bytes",
                        "peak RSS MB", "statements a batch", "round trips"), rows)
 
-    def _profile(self):
+    @staticmethod
+    def _profile(lines):
         return _table(("whose", "what", "us a command", "calls"), [
             (line["workload"], line["contender"], f"{line['us']:.2f}", line["times"] or "")
-            for line in self._lines if line["section"] == "profile"])
+            for line in lines])
 
     def _others(self, section):
         rows = []

@@ -81,8 +81,8 @@ def prepare(directory):
 
 def _java(main, *arguments, heap, log4j):
     shared = [f"-XX:SharedArchiveFile={archive()}"] if archive().exists() else []
-    return ["java", *heap, *shared, "-cp", f"{jars()}/*", f"-Dlog4j2.configurationFile=file:{log4j}",
-            main, *arguments]
+    return ["java", *heap, *shared, "-cp", f"{jars()}/*",
+            f"-Dlog4j2.configurationFile=file:{log4j}", main, *arguments]
 
 
 _admins = []  # kept for good: see admin_client
