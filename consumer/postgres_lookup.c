@@ -43,50 +43,73 @@ static void put_refunded_payments(struct pg_param *array, const struct posting *
     }
 }
 
-/* Asks for the account, or takes what is remembered of it. */
+/* What is asked of the accounts. */
+struct wanted {
+    struct pg_param *account_ids; /* NULL: none by its id */
+    struct pg_param *names;
+};
+
+/* Takes what is remembered of the account; or asks for it, by its id where that is known
+ * and it will be locked. */
 static void want_account(struct store *store, struct posting *posting,
-                         struct pg_param *names, const char *name)
+                         const struct wanted *wanted, const char *name)
 {
-    bool first;
-    const struct account *known =
-        store->trusting ? postgres_memory_recall(store->memory, name, &first) : NULL;
-    if (known == NULL)
-        pg_array_text(names, name);
-    else if (first)
-        posting->accounts[posting->account_count++] = *known;
+    struct recalled known = postgres_memory_recall(store->memory, name);
+    bool by_id = wanted->account_ids != NULL && known.account != NULL;
+    if (!by_id && !known.fresh)
+        pg_array_text(wanted->names, name);
+    else if (known.first && by_id)
+        pg_array_int8(wanted->account_ids, known.account->account_id);
+    else if (known.first)
+        posting->accounts[posting->account_count++] = *known.account;
 }
 
 static void want_accounts(struct store *store, struct posting *posting,
-                          struct pg_param *names)
+                          const struct wanted *wanted)
 {
     for (size_t i = 0; i < posting->count; i++) {
         const struct command *command = &posting->records[i].intake.command;
         if (!is_valid(&posting->records[i]))
             continue;
         if (command->operation == OPERATION_OPEN_ACCOUNT)
-            want_account(store, posting, names, command->account);
+            want_account(store, posting, wanted, command->account);
         if (command->operation != OPERATION_TRANSFER)
             continue;
-        want_account(store, posting, names, command->source);
-        want_account(store, posting, names, command->destination);
+        want_account(store, posting, wanted, command->source);
+        want_account(store, posting, wanted, command->destination);
     }
+}
+
+static void send_locked_accounts(struct store *store, struct posting *posting)
+{
+    struct pg_params *params = pg_params(store->pg);
+    struct wanted wanted = {.account_ids = pg_param_array(params, PG_INT8),
+                            .names = pg_param_array(params, PG_TEXT)};
+    want_accounts(store, posting, &wanted);
+    store->asked_by_id = (size_t)wanted.account_ids->elements;
+    put_refunded_payments(pg_param_array(params, PG_UUID), posting);
+    pg_send(store->pg, &statements[STATEMENT_ACCOUNTS]);
+}
+
+static void send_unknown_accounts(struct store *store, struct posting *posting)
+{
+    struct wanted wanted = {.names = pg_param_array(pg_params(store->pg), PG_TEXT)};
+    want_accounts(store, posting, &wanted);
+    if (wanted.names->elements > 0)
+        pg_send(store->pg, &statements[STATEMENT_READ_ACCOUNTS]);
 }
 
 static void send_accounts(struct store *store, struct posting *posting)
 {
-    struct pg_params *params = pg_params(store->pg);
-    struct pg_param *names = pg_param_array(params, PG_TEXT);
     store->trusting =
         store->locked_left == 0 && count_operation(posting, OPERATION_REFUND) == 0;
+    store->asked_by_id = 0;
     posting->account_count = 0;
     postgres_memory_begin(store->memory);
-    want_accounts(store, posting, names);
-    if (!store->trusting) {
-        put_refunded_payments(pg_param_array(params, PG_UUID), posting);
-        pg_send(store->pg, &statements[STATEMENT_ACCOUNTS]);
-    } else if (names->elements > 0) {
-        pg_send(store->pg, &statements[STATEMENT_READ_ACCOUNTS]);
-    }
+    if (store->trusting)
+        send_unknown_accounts(store, posting);
+    else
+        send_locked_accounts(store, posting);
 }
 
 /* One element a record, so that the ordinal of a row tells its record. */
@@ -119,16 +142,27 @@ static void send_letters(struct store *store, const struct posting *posting)
     pg_send(store->pg, &statements[STATEMENT_LETTERS]);
 }
 
+/* Ever more rarely: what the tables held when a plan was made is soon no measure of them,
+ * and PostgreSQL's own statistics may come a minute later, or never. */
+static bool replan_is_due(struct store *store)
+{
+    store->lookups++;
+    return (store->lookups & (store->lookups - 1)) == 0;
+}
+
+/* The accounts as late as may be: others may wait for them until we commit. */
 void postgres_lookup_send(struct store *store, struct posting *posting)
 {
     struct pg *pg = store->pg;
     size_t opened = count_operation(posting, OPERATION_OPEN_ACCOUNT);
     pg_begin(pg);
     pg_send(pg, &statements[STATEMENT_BEGIN]);
+    if (replan_is_due(store))
+        pg_send(pg, &statements[STATEMENT_REPLAN]);
     send_fence(store, posting);
-    send_accounts(store, posting);
     send_inbox(store, posting);
     send_letters(store, posting);
+    send_accounts(store, posting);
     if (count_operation(posting, OPERATION_REFUND) > 0) {
         put_refunded_payments(pg_param_array(pg_params(pg), PG_UUID), posting);
         pg_send(pg, &statements[STATEMENT_PAYMENTS]);
@@ -208,6 +242,20 @@ static int by_account_id(const void *left, const void *right)
     return (one->account_id > other->account_id) - (one->account_id < other->account_id);
 }
 
+/* The id of an account is for ever, unless somebody puts another one in its place by hand;
+ * then what is remembered of names and ids is worth nothing. */
+static enum port_status check_ids(struct store *store, const struct posting *posting)
+{
+    size_t found = 0;
+    for (size_t i = 0; store->asked_by_id > 0 && i < posting->account_count; i++)
+        found += postgres_memory_was_asked(store->memory, &posting->accounts[i]);
+    if (found == store->asked_by_id)
+        return PORT_OK;
+    postgres_memory_forget(store->memory);
+    pg_set_fault(store->pg, "an account has another id or name than a moment ago");
+    return PORT_RETRY;
+}
+
 /* Behind those that were remembered; then all in the order of their ids, which is that in
  * which the commit locks them. */
 static enum port_status read_accounts(struct store *store, struct posting *posting)
@@ -224,7 +272,7 @@ static enum port_status read_accounts(struct store *store, struct posting *posti
     if (store->trusting)
         qsort(posting->accounts, posting->account_count, sizeof *posting->accounts,
               by_account_id);
-    return PORT_OK;
+    return check_ids(store, posting);
 }
 
 void postgres_lookup_keep(struct store *store, const struct posting *posting)

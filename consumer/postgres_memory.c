@@ -14,6 +14,7 @@ enum { SETS = 1 << 15, WAYS = 4 };
 
 struct entry {
     uint64_t life;     /* of the memory when it was kept; another one: empty */
+    uint64_t doubts;   /* when it was kept; more of them now: it is not fresh */
     uint64_t asked_in; /* the batch that asked last */
     struct account account;
 };
@@ -25,7 +26,7 @@ struct set {
 
 struct postgres_memory {
     struct set *sets;
-    uint64_t life, batch;
+    uint64_t life, doubts, batch;
 };
 
 /* Pages become resident when they are first written to. */
@@ -53,6 +54,11 @@ void postgres_memory_forget(struct postgres_memory *memory)
     memory->life++;
 }
 
+void postgres_memory_doubt(struct postgres_memory *memory)
+{
+    memory->doubts++;
+}
+
 void postgres_memory_begin(struct postgres_memory *memory)
 {
     memory->batch++;
@@ -73,15 +79,25 @@ static struct entry *find(const struct postgres_memory *memory, struct set *set,
     return NULL;
 }
 
-const struct account *postgres_memory_recall(struct postgres_memory *memory,
-                                             const char *name, bool *first)
+struct recalled postgres_memory_recall(struct postgres_memory *memory, const char *name)
 {
     struct entry *entry = find(memory, set_of(memory, name), name);
     if (entry == NULL)
-        return NULL;
-    *first = entry->asked_in != memory->batch;
+        return (struct recalled){.account = NULL};
+    bool first = entry->asked_in != memory->batch;
     entry->asked_in = memory->batch;
-    return &entry->account;
+    return (struct recalled){.account = &entry->account,
+                             .fresh = entry->doubts == memory->doubts,
+                             .first = first};
+}
+
+bool postgres_memory_was_asked(struct postgres_memory *memory,
+                               const struct account *account)
+{
+    const struct entry *entry =
+        find(memory, set_of(memory, account->name), account->name);
+    return entry != NULL && entry->asked_in == memory->batch &&
+           entry->account.account_id == account->account_id;
 }
 
 /* A place for one more: an empty one, or the next in turn. */
@@ -100,6 +116,7 @@ void postgres_memory_keep(struct postgres_memory *memory, const struct account *
     if (entry == NULL)
         entry = make_room(memory, set);
     entry->life = memory->life;
+    entry->doubts = memory->doubts;
     entry->account = *account;
     entry->account.version_before = account->version;
     entry->account.balance_before = account->balance_minor;

@@ -15,17 +15,26 @@
 
 struct postgres_memory;
 
+/* What is known of an account. Valid until the next call that keeps or forgets. */
+struct recalled {
+    const struct account *account; /* NULL: nothing */
+    bool fresh; /* balance and version may be rested on; otherwise id and name only */
+    bool first; /* this batch has not asked for it before */
+};
+
 struct postgres_memory *postgres_memory_new(void);
 void postgres_memory_free(struct postgres_memory *memory); /* NULL is fine */
 
 /* Nothing is known any more. Costs nothing. */
 void postgres_memory_forget(struct postgres_memory *memory);
+/* Balances and versions may have changed. Costs nothing. */
+void postgres_memory_doubt(struct postgres_memory *memory);
 /* A new batch begins: each account will be told once. */
 void postgres_memory_begin(struct postgres_memory *memory);
-/* What is known of the account. NULL: nothing. `first`: whether this batch asks for the
- * first time. Valid until the next call that keeps or forgets. */
-const struct account *postgres_memory_recall(struct postgres_memory *memory,
-                                             const char *name, bool *first);
+struct recalled postgres_memory_recall(struct postgres_memory *memory, const char *name);
+/* Whether this batch has recalled the account: its name, with this id. */
+bool postgres_memory_was_asked(struct postgres_memory *memory,
+                               const struct account *account);
 /* What a batch that has committed left of an account. */
 void postgres_memory_keep(struct postgres_memory *memory, const struct account *account);
 

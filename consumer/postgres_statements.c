@@ -3,11 +3,19 @@
  * Order of the locks in every transaction: stream_position by partition, then account by
  * id; where accounts are locked by the commit only, those that move before the others.
  * Every statement sees what was committed when it began (READ COMMITTED); so whatever the
- * locks protect is read by a later statement than the one that took them. */
+ * locks protect is read by a later statement than the one that took them.
+ *
+ * A plan lives long, and the tables may have been empty when it was made: where the planner
+ * takes a table for empty it reads all of it before it looks at a parameter. So it is given
+ * no choice: `= ANY`, or OFFSET 0, which keeps the parameters on the outside. An UPDATE has
+ * a choice; it is planned anew now and then (store_postgres.c). */
 #include "consumer/postgres_statements.h"
 
 const struct pg_statement statements[STATEMENT_COUNT] = {
     [STATEMENT_BEGIN] = {.name = "begin", .sql = "BEGIN ISOLATION LEVEL READ COMMITTED"},
+
+    /* Costs some milliseconds: all statements are planned anew when they are next used. */
+    [STATEMENT_REPLAN] = {.name = "replan", .sql = "DISCARD PLANS"},
 
     /* The epoch is compared by the caller: a condition on it would let the planner scan
      * all partitions of the topic. */
@@ -27,13 +35,11 @@ const struct pg_statement statements[STATEMENT_COUNT] = {
              "SELECT a.account_id, a.balance_minor, a.minimum_balance_minor, a.version,"
              "       a.currency, a.name"
              "  FROM postonce.account a"
-             " WHERE a.name = ANY ($1::text[] || ARRAY("
-             "       SELECT l.name"
-             "         FROM unnest($2::uuid[]) AS w(payment_id)"
-             "         JOIN postonce.transfer t ON t.payment_id = w.payment_id"
-             "         JOIN postonce.account l"
-             "           ON l.account_id ="
-             "              ANY (ARRAY[t.debit_account_id, t.credit_account_id])))"
+             " WHERE a.account_id = ANY ($1::int8[] || ARRAY("
+             "       SELECT n.account_id"
+             "         FROM postonce.account n WHERE n.name = ANY ($2::text[])) || ARRAY("
+             "       SELECT unnest(ARRAY[t.debit_account_id, t.credit_account_id])"
+             "         FROM postonce.transfer t WHERE t.payment_id = ANY ($3::uuid[])))"
              " ORDER BY a.account_id"
              "   FOR NO KEY UPDATE"},
 
@@ -49,9 +55,11 @@ const struct pg_statement statements[STATEMENT_COUNT] = {
         {.name = "inbox",
          .sql = "SELECT w.ordinal, i.outcome, i.code, i.fingerprint, i.result"
                 "  FROM unnest($1::text[]) WITH ORDINALITY AS w(key, ordinal)"
-                "  JOIN postonce.inbox i ON i.key = w.key"},
+                " CROSS JOIN LATERAL ("
+                "       SELECT b.outcome, b.code, b.fingerprint, b.result"
+                "         FROM postonce.inbox b WHERE b.key = w.key"
+                "       OFFSET 0) AS i"},
 
-    /* OFFSET 0 keeps the ranges on the outside: one short index scan for each of them. */
     [STATEMENT_LETTERS] =
         {.name = "letters",
          .sql = "SELECT w.partition, d.\"offset\", d.outcome, d.code, d.result"
@@ -71,8 +79,7 @@ const struct pg_statement statements[STATEMENT_COUNT] = {
                 "       t.amount_minor, t.refunds IS NOT NULL, t.client,"
                 "       (SELECT coalesce(sum(r.amount_minor), 0)::int8"
                 "          FROM postonce.transfer r WHERE r.refunds = t.payment_id)"
-                "  FROM (SELECT DISTINCT unnest($1::uuid[])) AS w(payment_id)"
-                "  JOIN postonce.transfer t ON t.payment_id = w.payment_id"},
+                "  FROM postonce.transfer t WHERE t.payment_id = ANY ($1::uuid[])"},
 
     [STATEMENT_NEW_IDS] = {.name = "new_ids",
                            .sql = "SELECT nextval('postonce.account_id')"

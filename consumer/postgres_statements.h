@@ -8,8 +8,9 @@
 enum statement {
     /* round trip 1 */
     STATEMENT_BEGIN,
+    STATEMENT_REPLAN,   /* for tables that have grown since */
     STATEMENT_FENCE,    /* topic, partitions → partition, epoch, next_offset, locked */
-    STATEMENT_ACCOUNTS, /* names, payment ids → the accounts, locked, in id order */
+    STATEMENT_ACCOUNTS, /* ids, names, payment ids → the accounts, locked, by id */
     STATEMENT_READ_ACCOUNTS, /* names → the accounts, not locked */
     STATEMENT_INBOX,         /* keys → ordinal, outcome, code, fingerprint, result */
     STATEMENT_LETTERS,  /* topic, partitions, firsts, lasts → partition, offset, … */

@@ -15,13 +15,16 @@ struct store {
     struct store_settings settings;
     struct pg *pg;
     uint64_t prepared_number; /* the connection in which the statements are prepared */
+    uint64_t lookups; /* on that connection; at 1, 2, 4, 8, … plans are made anew */
     bool in_transaction;
     /* How batches come by their accounts. Trusting: those that are remembered are not
      * looked up, none is locked before the commit, which checks all that a decision rests
-     * on. Otherwise all are looked up and locked at once, in the order of their ids: at
-     * first, for refunds, and for a while after others have moved an account under us. */
+     * on. Otherwise all are looked up and locked at once, in the order of their ids, with
+     * no more than the ids from memory: at first, for refunds, and for a while after
+     * others have moved an account under us. */
     struct postgres_memory *memory;
     bool trusting;          /* the batch in hand */
+    size_t asked_by_id;     /* accounts of the batch in hand */
     unsigned locked_left;   /* batches that are not trusting */
     unsigned locked_next;   /* after the next collision */
     unsigned trusted_count; /* trusting batches in a row */

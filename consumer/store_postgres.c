@@ -11,8 +11,9 @@
 #include "consumer/postgres_store.h"
 
 enum {
-    LOCKED_FIRST = 8,
-    LOCKED_MOST = 512,
+    LOCKED_AT_FIRST = 8,
+    LOCKED_AFTER_COLLISION = 64, /* the first; then twice as many, and so on */
+    LOCKED_MOST = 1024,
     TRUST_AGAIN = 64, /* trusting batches after which a collision is a first one again */
 };
 
@@ -24,7 +25,8 @@ struct store *store_open(const struct store_settings *settings)
     store->pg = pg_open(&(struct pg_settings){
         .postgres = settings->postgres, .role = settings->role, .profile = PG_POSTING});
     store->memory = postgres_memory_new();
-    store->locked_left = store->locked_next = LOCKED_FIRST;
+    store->locked_left = LOCKED_AT_FIRST;
+    store->locked_next = LOCKED_AFTER_COLLISION;
     return store;
 }
 
@@ -134,6 +136,7 @@ static enum port_status prepare(struct store *store)
     if (store->prepared_number == pg_connection_number(store->pg))
         return PORT_OK;
     postgres_memory_forget(store->memory);
+    store->lookups = 0;
     pg_begin(store->pg);
     for (size_t i = 0; i < STATEMENT_COUNT; i++)
         pg_send_prepare(store->pg, &statements[i]);
@@ -161,9 +164,9 @@ static bool is_collision(const struct store *store)
            strncmp(pg_sqlstate(store->pg), "40", 2) == 0;
 }
 
-static void forget_accounts(struct store *store)
+static void doubt_accounts(struct store *store)
 {
-    postgres_memory_forget(store->memory);
+    postgres_memory_doubt(store->memory);
     store->trusted_count = 0;
 }
 
@@ -171,7 +174,7 @@ static void forget_accounts(struct store *store)
  * time for a longer one. */
 static void distrust(struct store *store)
 {
-    forget_accounts(store);
+    doubt_accounts(store);
     if (!store->trusting || !is_collision(store))
         return;
     store->locked_left = store->locked_next;
@@ -185,7 +188,7 @@ static void trust(struct store *store, const struct posting *posting)
     if (!store->trusting && store->locked_left > 0)
         store->locked_left--;
     if (store->trusting && ++store->trusted_count >= TRUST_AGAIN)
-        store->locked_next = LOCKED_FIRST;
+        store->locked_next = LOCKED_AFTER_COLLISION;
 }
 
 enum port_status store_lookup(struct store *store, struct posting *posting)
@@ -212,7 +215,7 @@ enum port_status store_commit(struct store *store, const struct posting *posting
     store->in_transaction = false;
     postgres_commit_send(store, posting);
     if (FAILPOINT(COMMIT_SENT)) {
-        forget_accounts(store);
+        doubt_accounts(store);
         pg_disconnect(store->pg);
         return PORT_IN_DOUBT;
     }
@@ -230,6 +233,6 @@ void store_rollback(struct store *store)
 {
     MUST(store->in_transaction);
     store->in_transaction = false;
-    forget_accounts(store);
+    doubt_accounts(store);
     pg_rollback(store->pg);
 }

@@ -10,7 +10,7 @@
 #include "consumer/store.h"
 #include "tests/adapter/store_bench.h"
 
-enum { BATCHES_MAX = 40 };
+enum { BATCHES_MAX = 400 };
 
 /* Whether a lookup locks the account `a`. */
 static bool locks(struct consumer *consumer)
@@ -187,6 +187,21 @@ static void test_refunds_lock(void)
     consumer_free(consumer);
 }
 
+/* Nobody does that; but if somebody did, no command may be refused for it. */
+static void test_another_id(void)
+{
+    struct consumer *consumer = trusting_consumer();
+    test_case("an account that has another id than a moment ago");
+    run_sql(
+        "UPDATE postonce.account SET account_id = account_id + 1000 WHERE name = 'b'");
+    check_collides(consumer, pay(consumer, "late"));
+    consumer->offset--;
+    CHECK(pay(consumer, "late") == PORT_RETRY);
+    check_redone(consumer, "account WHERE abs(balance_minor) ="
+                           " (SELECT sum(amount_minor) FROM postonce.transfer)");
+    consumer_free(consumer);
+}
+
 static void test_longer_and_longer(void)
 {
     struct consumer *consumer = trusting_consumer();
@@ -217,6 +232,7 @@ int main(void)
     test_refusals();
     test_refusal_beside_a_movement();
     test_refunds_lock();
+    test_another_id();
     test_longer_and_longer();
     pg_close(admin);
     return test_end();

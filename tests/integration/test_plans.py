@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from harness.commands import open_account, record, transfer
-from harness.postgres import Postgres, with_database
+from harness.postgres import Postgres, connect, with_database
 from harness.workload import Workload
 
 ROWS = int(os.environ.get("PLAN_ROWS", "100000"))
@@ -50,17 +50,20 @@ def plans(log, database):
 
 
 def accesses(node):
-    """Each way into a table: (table, index), or (table, kind of scan)."""
+    """Each way into a table: (table, index), or (table, what reads the whole of it)."""
     if node["Node Type"] in ("ModifyTable", "LockRows"):
         pass
+    elif "Index Cond" in node:
+        yield node["Relation Name"], node["Index Name"]
     elif "Relation Name" in node:
-        yield node["Relation Name"], node.get("Index Name", node["Node Type"])
+        yield node["Relation Name"], f"all of it: {node['Node Type']}"
     for child in node.get("Plans", ()):
         yield from accesses(child)
 
 
-@pytest.fixture
-def explained(deploy):
+@pytest.fixture(params=[False, True], ids=["never analyzed", "known as empty"])
+def explained(deploy, request):
+    known_as_empty = request.param
     deployment = deploy(settings={"batch.records": "50"})
     if not isinstance(deployment.postgres, Postgres):
         pytest.skip("the log of a server that was given from outside is not ours")
@@ -73,6 +76,8 @@ def explained(deploy):
                 sql.Identifier(deployment.database), sql.SQL(name), sql.Literal(value)))
         for table in ("inbox", "transfer", "account"):
             connection.execute(f"ALTER TABLE postonce.{table} SET (autovacuum_enabled = off)")
+            if known_as_empty:
+                connection.execute(f"VACUUM ANALYZE postonce.{table}")
     return deployment
 
 
@@ -130,3 +135,20 @@ def test_on_an_empty_a_small_and_a_big_inbox(explained):
     check(posted(explained, some(work, 2)))
     grow(explained, ROWS)
     check(posted(explained, some(work, 3)))
+
+
+def test_a_plan_made_for_a_few_accounts_does_not_outlive_them(explained):
+    """An UPDATE that was planned when the planner knew of three accounts reads all of them."""
+    three = [f"account-{number}" for number in range(3)]
+    explained.send([record(name, open_account(name, None)) for name in three])
+    explained.consume_to_end()
+    with connect(explained.url) as connection:
+        connection.execute("ANALYZE postonce.account")
+    among = [record(f"p-{n}", transfer(three[n % 3], three[(n + 1) % 3], "1.00"))
+             for n in range(4000)]
+    more = [record(f"o-{n}", open_account(f"more-{n}", None)) for n in range(3000)]
+    found = [set(accesses(plan)) for statement, plan in posted(explained, among[:900] + more +
+                                                               among[900:])
+             if "UPDATE postonce.account" in statement]
+    assert found[0] == {("account", "all of it: Index Scan")}, "the test is void"
+    assert found[-1] == {("account", "account_pkey")}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/must.h"
 #include "tests/unit/test.h"
 
 static struct account account_of(const char *name, int64_t balance_minor)
@@ -18,31 +19,63 @@ static struct account account_of(const char *name, int64_t balance_minor)
     return account;
 }
 
+static bool knows(struct postgres_memory *memory, const char *name)
+{
+    return postgres_memory_recall(memory, name).account != NULL;
+}
+
 static void one_account(void)
 {
     struct postgres_memory *memory = postgres_memory_new();
     struct account account = account_of("a", 5);
-    bool first = false;
     test_case("kept, told once a batch, renewed, forgotten");
     postgres_memory_begin(memory);
-    CHECK(postgres_memory_recall(memory, "a", &first) == NULL);
+    CHECK(!knows(memory, "a"));
     postgres_memory_keep(memory, &account);
     postgres_memory_begin(memory);
-    const struct account *known = postgres_memory_recall(memory, "a", &first);
-    CHECK(known != NULL && first);
-    CHECK(known != NULL && known->version_before == 3 && known->balance_before == 5);
-    CHECK(known != NULL && !known->opened && !known->rests);
-    CHECK(postgres_memory_recall(memory, "a", &first) != NULL && !first);
-    CHECK(postgres_memory_recall(memory, "b", &first) == NULL);
+    struct recalled known = postgres_memory_recall(memory, "a");
+    MUST(known.account != NULL);
+    CHECK(known.fresh && known.first);
+    CHECK(known.account->version_before == 3 && known.account->balance_before == 5);
+    CHECK(!known.account->opened && !known.account->rests);
+    known = postgres_memory_recall(memory, "a");
+    CHECK(known.account != NULL && known.fresh && !known.first);
+    CHECK(!knows(memory, "b"));
     account.balance_minor = 9;
     postgres_memory_keep(memory, &account);
     postgres_memory_begin(memory);
-    known = postgres_memory_recall(memory, "a", &first);
-    CHECK(known != NULL && first && known->balance_minor == 9);
+    known = postgres_memory_recall(memory, "a");
+    CHECK(known.account != NULL && known.first && known.account->balance_minor == 9);
     postgres_memory_forget(memory);
-    CHECK(postgres_memory_recall(memory, "a", &first) == NULL);
+    CHECK(!knows(memory, "a"));
     postgres_memory_free(memory);
     postgres_memory_free(NULL);
+}
+
+static void doubts(void)
+{
+    struct postgres_memory *memory = postgres_memory_new();
+    struct account account = account_of("a", 5), other = account_of("a", 5);
+    test_case(
+        "in doubt the id is known still, and the balance is not until it is kept again");
+    postgres_memory_keep(memory, &account);
+    postgres_memory_begin(memory);
+    postgres_memory_doubt(memory);
+    struct recalled known = postgres_memory_recall(memory, "a");
+    CHECK(known.account != NULL && known.account->account_id == 7);
+    CHECK(!known.fresh && known.first);
+    postgres_memory_keep(memory, &account);
+    CHECK(postgres_memory_recall(memory, "a").fresh);
+
+    test_case("asked for: this name, with this id, by this batch");
+    CHECK(postgres_memory_was_asked(memory, &account));
+    other.account_id = 8;
+    CHECK(!postgres_memory_was_asked(memory, &other));
+    other = account_of("b", 5);
+    CHECK(!postgres_memory_was_asked(memory, &other));
+    postgres_memory_begin(memory);
+    CHECK(!postgres_memory_was_asked(memory, &account));
+    postgres_memory_free(memory);
 }
 
 static void many_accounts(void)
@@ -50,7 +83,6 @@ static void many_accounts(void)
     enum { MANY = 600000, LAST = 1000 };
     struct postgres_memory *memory = postgres_memory_new();
     char name[24];
-    bool first;
     int known = 0;
     test_case("more than there is room for: the latest are known, and each is itself");
     for (int i = 0; i < MANY; i++) {
@@ -61,7 +93,7 @@ static void many_accounts(void)
     postgres_memory_begin(memory);
     for (int i = 0; i < MANY; i++) {
         snprintf(name, sizeof name, "account-%d", i);
-        const struct account *account = postgres_memory_recall(memory, name, &first);
+        const struct account *account = postgres_memory_recall(memory, name).account;
         if (account == NULL)
             continue;
         known++;
@@ -70,7 +102,7 @@ static void many_accounts(void)
     CHECK(known > MANY / 10 && known < MANY / 2);
     for (int i = MANY - LAST; i < MANY; i++) {
         snprintf(name, sizeof name, "account-%d", i);
-        CHECK(postgres_memory_recall(memory, name, &first) != NULL);
+        CHECK(knows(memory, name));
     }
     postgres_memory_free(memory);
 }
@@ -78,6 +110,7 @@ static void many_accounts(void)
 int main(void)
 {
     one_account();
+    doubts();
     many_accounts();
     return test_end();
 }
