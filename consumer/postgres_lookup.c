@@ -55,10 +55,10 @@ static void want_account(struct store *store, struct posting *posting,
                          const struct wanted *wanted, const char *name)
 {
     struct recalled known = postgres_memory_recall(store->memory, name);
-    bool by_id = wanted->account_ids != NULL && known.account != NULL;
-    if (!by_id && !known.fresh)
+    bool to_lock = wanted->account_ids != NULL;
+    if (known.account == NULL || (!to_lock && !known.fresh))
         pg_array_text(wanted->names, name);
-    else if (known.first && by_id)
+    else if (known.first && to_lock)
         pg_array_int8(wanted->account_ids, known.account->account_id);
     else if (known.first)
         posting->accounts[posting->account_count++] = *known.account;
@@ -242,8 +242,8 @@ static int by_account_id(const void *left, const void *right)
     return (one->account_id > other->account_id) - (one->account_id < other->account_id);
 }
 
-/* The id of an account is for ever, unless somebody puts another one in its place by hand;
- * then what is remembered of names and ids is worth nothing. */
+/* The id of an account is for ever, unless somebody puts another one in its place by
+ * hand; then what is remembered of names and ids is worth nothing. */
 static enum port_status check_ids(struct store *store, const struct posting *posting)
 {
     size_t found = 0;

@@ -5,16 +5,16 @@
  * Every statement sees what was committed when it began (READ COMMITTED); so whatever the
  * locks protect is read by a later statement than the one that took them.
  *
- * A plan lives long, and the tables may have been empty when it was made: where the planner
- * takes a table for empty it reads all of it before it looks at a parameter. So it is given
- * no choice: `= ANY`, or OFFSET 0, which keeps the parameters on the outside. An UPDATE has
- * a choice; it is planned anew now and then (store_postgres.c). */
+ * A plan lives long, and the tables may have been empty when it was made: where the
+ * planner takes a table for empty it reads all of it before it looks at a parameter. So
+ * it is given no choice: `= ANY`, or OFFSET 0, which keeps the parameters on the outside.
+ * An UPDATE has a choice; it is planned anew now and then (postgres_lookup.c). */
 #include "consumer/postgres_statements.h"
 
 const struct pg_statement statements[STATEMENT_COUNT] = {
     [STATEMENT_BEGIN] = {.name = "begin", .sql = "BEGIN ISOLATION LEVEL READ COMMITTED"},
 
-    /* Costs some milliseconds: all statements are planned anew when they are next used. */
+    /* Some milliseconds: all statements are planned anew when they are next used. */
     [STATEMENT_REPLAN] = {.name = "replan", .sql = "DISCARD PLANS"},
 
     /* The epoch is compared by the caller: a condition on it would let the planner scan
