@@ -168,8 +168,9 @@ class Bench:
     # ---- latencies and the rest ----
 
     def section_steady(self):
-        """The first is not counted: the JVM compiles what small transactions need."""
-        latency.steady(self.ground, 1000, WORKLOADS["uniform v7"].lines(20_000)[0])
+        """The first minute is not counted: the JVM compiles what small transactions need."""
+        for _ in range(4):
+            latency.steady(self.ground, 4000, WORKLOADS["uniform v7"].lines(60_000)[0])
         for rate in (1, 1000, 5000, 10000, 20000):
             lines, _ = WORKLOADS["uniform v7"].lines(15 * rate if rate > 1 else 30)
             self._tell("steady", f"{rate}/s", latency.steady(self.ground, rate, lines))
