@@ -137,6 +137,33 @@ def check_product(room, expected):
         raise WrongBooks(f"postonce audit: {done.stdout[-2000:]} {done.stderr[-500:]}")
 
 
+_INBOX = """
+SELECT count(*) FILTER (WHERE outcome = 'applied'), count(*)
+  FROM postonce.inbox WHERE topic = %s"""
+_WRONG_SUMS = """
+SELECT count(*) FROM postonce.account a
+  LEFT JOIN (SELECT account_id, sum(moved) AS moved, count(*) AS movements
+               FROM (SELECT debit_account_id AS account_id, -amount_minor AS moved
+                       FROM postonce.transfer
+                     UNION ALL SELECT credit_account_id, amount_minor
+                       FROM postonce.transfer) AS legs
+              GROUP BY account_id) AS sums USING (account_id)
+ WHERE a.balance_minor <> coalesce(sums.moved, 0) OR a.version <> coalesce(sums.movements, 0)"""
+
+
+def check_new_books(room, expected):
+    """Of this run only: where millions of old rows lie, the whole audit takes minutes."""
+    check_balances(room.url, "SELECT name, balance_minor FROM postonce.account", expected)
+    with connect(room.url) as connection:
+        applied, kept = connection.execute(_INBOX, (room.commands,)).fetchone()
+        transfers = connection.execute("SELECT count(*) FROM postonce.transfer").fetchone()[0]
+        wrong = connection.execute(_WRONG_SUMS).fetchone()[0]
+    ends = topics.end_offsets(room.ground.kafka, room.commands)
+    if wrong or applied != transfers or kept != sum(ends.values()):
+        raise WrongBooks(f"{wrong} wrong sums, {applied} applied, {transfers} transfers, "
+                         f"{kept} kept of {sum(ends.values())}")
+
+
 _PEER_SUMS = """
 SELECT count(*) FROM account a
   LEFT JOIN (SELECT account_id, sum(moved) AS moved
@@ -191,6 +218,8 @@ def figures_of(per_second, spent, count, rss_mb):
 class Postonce(Contender):
     def __init__(self, name="postonce", processes=1, template="opened", **settings):
         self.name = name
+        if template != "opened":
+            self.check = check_new_books
         self.stem = "postonce"
         self.template = template
         self._processes = processes
