@@ -4,8 +4,9 @@
  * judged: the bytes of a result, a fingerprint, a payment id. No expression may fail on
  * damaged data, because that would end the audit at the first damage: bytes become text
  * as LATIN1, which any bytes are, text becomes JSON or a number only after a pattern has
- * said that it is one. OFFSET 0 keeps the planner from working out a value again for each
- * use of it. */
+ * said that it is one. OFFSET '0' keeps the planner from working out a value again for
+ * each use of it; it is a bigint as it stands, because parallel workers are ruled out by
+ * what has yet to be cast to one, as OFFSET 0 has. */
 #include "consumer/postgres_audit_passes.h"
 
 #include "consumer/postgres_audit_guards.h"
@@ -47,24 +48,32 @@
     "\"([^\"\\\\\\u0000-\\u001f]|\\\\[\"\\\\/bfnrt]" \
     "|\\\\u00(0[1-9a-f]|1[0-9a-f]))*\""
 #define FLAT_JSON "^\\{" STRING ":" STRING "(," STRING ":" STRING ")*\\}$"
-#define DOCUMENT_OF(result)                                                            \
-    " CROSS JOIN LATERAL (SELECT CASE WHEN position('\\x00'::bytea IN " result ") = 0" \
-    "       THEN convert_from(" result ", 'LATIN1') END AS latin OFFSET 0) AS l"       \
-    " CROSS JOIN LATERAL (SELECT CASE WHEN l.latin ~ '" FLAT_JSON "'"                  \
-    "       THEN l.latin::jsonb END AS doc OFFSET 0) AS j"
 /* A member as it is written, or nothing. */
-#define MEMBER(name) "coalesce(',\"" name "\":' || (j.doc -> '" name "')::text, '')"
+#define MEMBER(name) "coalesce(',\"" name "\":' || (doc -> '" name "')::text, '')"
 /* A member that is an amount, in minor units. */
-#define MINOR(name)                                             \
-    "CASE WHEN length(j.doc ->> '" name "') <= 18"              \
-    "      AND j.doc ->> '" name "' ~ '^-?[0-9]+(\\.[0-9]+)?$'" \
-    "     THEN replace(j.doc ->> '" name "', '.', '')::int8 END"
+#define MINOR(name)                                           \
+    "CASE WHEN length(doc ->> '" name "') <= 18"              \
+    "      AND doc ->> '" name "' ~ '^-?[0-9]+(\\.[0-9]+)?$'" \
+    "     THEN replace(doc ->> '" name "', '.', '')::int8 END"
 #define UUID(name)                                              \
-    "CASE WHEN j.doc ->> '" name "'"                            \
+    "CASE WHEN doc ->> '" name "'"                              \
     "          ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'" \
-    "     THEN (j.doc ->> '" name "')::uuid END"
+    "     THEN (doc ->> '" name "')::uuid END"
 /* A member's own bytes. */
-#define BYTES(name) "convert_to(j.doc ->> '" name "', 'LATIN1')"
+#define BYTES(name) "convert_to(doc ->> '" name "', 'LATIN1')"
+
+/* Rows whose result is a document, with what is needed of it: worked out one below the
+ * other, not side by side, because that is what parallel workers can do. */
+/* clang-format off */
+#define WITH_DOCUMENTS(from)                                                           \
+    "(SELECT m.*, " MINOR("amount") " AS amount,"                                      \
+    "        " MINOR("minimum_balance") " AS minimum"                                  \
+    "   FROM (SELECT l.*, CASE WHEN latin ~ '" FLAT_JSON "'"                           \
+    "                          THEN latin::jsonb END AS doc"                           \
+    "           FROM (SELECT r.*, CASE WHEN position('\\x00'::bytea IN r.result) = 0"  \
+    "                             THEN convert_from(r.result, 'LATIN1') END AS latin"  \
+    "                   FROM " from " OFFSET '0') AS l OFFSET '0') AS m OFFSET '0')"
+/* clang-format on */
 
 /* The canonical form that fingerprints are made of: see schema/command.c. */
 #define PUT_BYTES(bytes) "substr(int4send(octet_length(" bytes ")), 3, 2) || " bytes " "
@@ -72,9 +81,21 @@
     "substr(int4send(octet_length(" text ")), 3, 2) || convert_to(" text ", 'UTF8') "
 #define PUT_MINOR(minor) "'\\x0008'::bytea || int8send(" minor ") "
 #define PUT_UUID(uuid) "'\\x0010'::bytea || uuid_send(" uuid ") "
+/* What results and fingerprints say of an account, once for each instead of each time. */
+/* clang-format off */
+#define ACCOUNT_TEXTS                                                                  \
+    "(SELECT a.account_id, u.unit,"                                                    \
+    "        " PUT_TEXT("a.name") " AS put_name,"                                      \
+    "        " PUT_TEXT("a.currency") " AS put_currency,"                              \
+    "        " JSON("a.name") " AS json_name, " JSON("a.currency") " AS json_currency" \
+    "   FROM postonce.account a LEFT JOIN " CURRENCIES " AS u ON u.code = a.currency"  \
+    " OFFSET '0')"
+/* clang-format on */
 #define HEADING "'\\x01'::bytea || " PUT_TEXT("i.operation") " || " PUT_TEXT("i.client")
 
 #define INBOX_COLUMNS "i.key, i.topic, i.partition, i.\"offset\", i.payment_id"
+/* 64 bits for a topic and a partition of it. */
+#define PLACE(row) "hashtextextended(" row ".topic, " row ".partition)"
 #define IN_FUTURE(row) row ".decided_at > now() + interval '1 hour'"
 #define POSITION_OF(row)                    \
     " LEFT JOIN postonce.stream_position p" \
@@ -102,20 +123,19 @@
 /* clang-format off */
 #define PAYMENT_CANONICAL                                                              \
     HEADING " || CASE WHEN t.refunds IS NULL"                                          \
-    " THEN " PUT_TEXT("d.name") " || " PUT_TEXT("c.name")                              \
-    " ELSE " PUT_UUID("t.refunds") " END"                                              \
-    " || " PUT_MINOR("t.amount_minor") " || " PUT_TEXT("d.currency")                   \
+    " THEN d.put_name || c.put_name ELSE " PUT_UUID("t.refunds") " END"                \
+    " || " PUT_MINOR("t.amount_minor") " || d.put_currency"                            \
     " || " PUT_TEXT("coalesce(t.reference, '')")
 #define PAYMENT_RESULT                                                                 \
     "'{\"idempotency_key\":' || " JSON("i.key")                                        \
     " || ',\"operation\":' || " JSON("i.operation")                                    \
     " || ',\"client\":' || " JSON("i.client")                                          \
     " || ',\"outcome\":\"applied\",\"payment_id\":\"' || i.payment_id::text || '\"'"   \
-    " || CASE WHEN t.refunds IS NULL THEN ',\"source\":' || " JSON("d.name")           \
-    "         || ',\"destination\":' || " JSON("c.name") " ELSE '' END"                \
-    " || ',\"amount\":\"' || (t.amount_minor * u.unit)::text"                          \
-    " || '\",\"currency\":' || " JSON("d.currency")                                    \
-    " || ',\"balance\":\"' || (t.debit_balance_minor * u.unit)::text || '\"'"          \
+    " || CASE WHEN t.refunds IS NULL THEN ',\"source\":' || d.json_name"               \
+    "         || ',\"destination\":' || c.json_name ELSE '' END"                       \
+    " || ',\"amount\":\"' || (t.amount_minor * d.unit)::text"                          \
+    " || '\",\"currency\":' || d.json_currency"                                        \
+    " || ',\"balance\":\"' || (t.debit_balance_minor * d.unit)::text || '\"'"          \
     " || coalesce(',\"refunded_payment_id\":\"' || t.refunds::text || '\"', '')"       \
     " || coalesce(',\"reference\":' || " JSON("t.reference") ", '') || '}'"
 
@@ -123,13 +143,13 @@
     HEADING " || CASE i.operation"                                                     \
     " WHEN 'open_account' THEN " PUT_BYTES(BYTES("account"))                           \
     "   || " PUT_BYTES(BYTES("currency")) " || CASE"                                   \
-    "   WHEN NOT j.doc ? 'minimum_balance' THEN '\\x0000'::bytea"                      \
-    "   ELSE " PUT_MINOR(MINOR("minimum_balance")) " END"                              \
+    "   WHEN NOT doc ? 'minimum_balance' THEN '\\x0000'::bytea"                        \
+    "   ELSE " PUT_MINOR("minimum") " END"                                             \
     " ELSE CASE i.operation"                                                           \
     "   WHEN 'transfer' THEN " PUT_BYTES(BYTES("source"))                              \
     "     || " PUT_BYTES(BYTES("destination"))                                         \
     "   WHEN 'refund' THEN " PUT_UUID(UUID("refunded_payment_id")) " END"              \
-    "   || " PUT_MINOR(MINOR("amount")) " || " PUT_BYTES(BYTES("currency"))            \
+    "   || " PUT_MINOR("amount") " || " PUT_BYTES(BYTES("currency"))                   \
     "   || " PUT_BYTES("coalesce(" BYTES("reference") ", '')") " END"
 #define OTHER_RESULT                                                                   \
     "'{\"idempotency_key\":' || " JSON("i.key")                                        \
@@ -138,12 +158,12 @@
     " || ',\"outcome\":' || " JSON("i.outcome")                                        \
     " || coalesce(',\"code\":' || " JSON("i.code") " || " MEMBER("detail") ", '')"     \
     " || " MEMBER("account") " || " MEMBER("source") " || " MEMBER("destination")      \
-    " || CASE WHEN j.doc ? 'amount'"                                                   \
-    "    THEN ',\"amount\":\"' || (" MINOR("amount") " * u.unit)::text || '\"'"        \
+    " || CASE WHEN doc ? 'amount'"                                                     \
+    "    THEN ',\"amount\":\"' || (amount * u.unit)::text || '\"'"                     \
     "    ELSE '' END"                                                                  \
     " || " MEMBER("currency")                                                          \
-    " || CASE WHEN j.doc ? 'minimum_balance' THEN ',\"minimum_balance\":\"'"           \
-    "    || (" MINOR("minimum_balance") " * u.unit)::text || '\"' ELSE '' END"         \
+    " || CASE WHEN doc ? 'minimum_balance' THEN ',\"minimum_balance\":\"'"             \
+    "    || (minimum * u.unit)::text || '\"' ELSE '' END"                              \
     " || CASE WHEN i.outcome = 'applied'"                                              \
     "    THEN ',\"balance\":\"' || (0 * u.unit)::text || '\"' ELSE '' END"             \
     " || " MEMBER("refunded_payment_id") " || " MEMBER("reference") " || '}'"
@@ -184,11 +204,43 @@
     "                   sum(" MARK("e.version - 1", BEFORE) ") AS befores"             \
     "              FROM " ENTRIES " AS e GROUP BY e.account_id) AS e"                  \
     "   ON e.account_id = a.account_id"
+/* Coordinates, as the run of 32 offsets that they are in and their bit in it. Added up
+ * and put together, the bits of a run are the same unless an offset comes twice; only runs
+ * where it does are counted offset by offset. */
+#define COORDINATES(table)                                                             \
+    "SELECT topic, partition, \"offset\", \"offset\" >> 5 AS run,"                     \
+    "       1::int8 << (\"offset\" & 31)::int4 AS bit FROM postonce." table
+#define COORDINATES_TWICE                                                              \
+    "(WITH r AS NOT MATERIALIZED"                                                      \
+    "   (" COORDINATES("inbox") " UNION ALL " COORDINATES("dead_letter") "),"          \
+    "  g AS MATERIALIZED (SELECT r.topic, r.partition, r.run FROM r GROUP BY 1, 2, 3"  \
+    "                     HAVING sum(r.bit) <> bit_or(r.bit))"                         \
+    " SELECT r.topic, r.partition, r.\"offset\", count(*) AS rows"                     \
+    "   FROM r JOIN g USING (topic, partition, run)"                                   \
+    "  WHERE EXISTS (SELECT FROM g) GROUP BY 1, 2, 3 HAVING count(*) > 1)"
+/* The entries with the offsets of their commands. By two numbers and without texts,
+ * because both legs of all transfers are sorted. */
+#define ENTRIES_OF_PLACES                                                              \
+    "(SELECT e.account_id, e.payment_id, e.version, i.\"offset\","                     \
+    "        lag(i.\"offset\") OVER (PARTITION BY e.account_id, i.place"               \
+    "                                ORDER BY e.version) AS offset_before"             \
+    "   FROM " ENTRIES " AS e"                                                         \
+    "   JOIN (SELECT r.payment_id, r.\"offset\", " PLACE("r") " AS place"              \
+    "           FROM postonce.inbox r) AS i ON i.payment_id = e.payment_id)"
 /* The accounts that were opened, as the results of the commands tell. */
 #define OPENED                                                                         \
-    "(SELECT j.doc ->> 'account' AS name, count(*) AS times"                           \
-    "   FROM postonce.inbox i" DOCUMENT_OF("i.result")                                 \
-    "  WHERE i.operation = 'open_account' AND i.outcome = 'applied' GROUP BY 1)"
+    "(SELECT doc ->> 'account' AS name, count(*) AS times FROM " WITH_DOCUMENTS(       \
+        "postonce.inbox r WHERE r.operation = 'open_account'"                          \
+        " AND r.outcome = 'applied'") " AS i GROUP BY 1)"
+/* What has no transfer, with the account of an applied command. */
+#define REFUSED_OR_OPENED                                                              \
+    WITH_DOCUMENTS("postonce.inbox r WHERE r.payment_id IS NULL") " AS i"              \
+    " LEFT JOIN postonce.account a"                                                    \
+    "   ON a.name = CASE WHEN i.outcome = 'applied' THEN doc ->> 'account' END"        \
+    " LEFT JOIN " CURRENCIES " AS u ON u.code = doc ->> 'currency'" POSITION_OF("i")
+#define LETTERS                                                                        \
+    WITH_DOCUMENTS("postonce.dead_letter r") " AS d"                                   \
+    " LEFT JOIN postonce.inbox i ON i.key = d.key" POSITION_OF("d")
 /* clang-format on */
 
 const struct audit_pass audit_passes[] = {
@@ -269,15 +321,11 @@ const struct audit_pass audit_passes[] = {
      .names_command = true},
     {.title = "order of the entries",
      .columns = "(SELECT a.name FROM postonce.account a"
-                "  WHERE a.account_id = x.account_id) AS account, x.payment_id,"
-                " x.version, x.topic, x.partition, x.\"offset\"",
-     .from = "(SELECT e.account_id, e.payment_id, e.version, i.topic, i.partition,"
-             "        i.\"offset\", lag(i.\"offset\") OVER (PARTITION BY e.account_id,"
-             "        i.topic, i.partition ORDER BY e.version) AS offset_before"
-             "   FROM " ENTRIES " AS e"
-             "   JOIN postonce.inbox i ON i.payment_id = e.payment_id) AS x"
-             " WHERE x.\"offset\" <= x.offset_before",
-     .conditions = {{AUDIT_OUT_OF_ORDER, "true"}}},
+                "  WHERE a.account_id = x.account_id) AS account, x.version,"
+                " x.payment_id",
+     .from = ENTRIES_OF_PLACES " AS x WHERE x.\"offset\" <= x.offset_before",
+     .conditions = {{AUDIT_OUT_OF_ORDER, "true"}},
+     .names_command = true},
     {.title = "transfers against accounts and commands",
      .columns = "t.payment_id, d.name AS debit_account, c.name AS credit_account,"
                 " t.amount_minor, i.key, i.topic, i.partition, i.\"offset\"",
@@ -323,9 +371,9 @@ const struct audit_pass audit_passes[] = {
      .columns = INBOX_COLUMNS,
      .from = "postonce.inbox i"
              " LEFT JOIN postonce.transfer t ON t.payment_id = i.payment_id"
-             " LEFT JOIN postonce.account d ON d.account_id = t.debit_account_id"
-             " LEFT JOIN postonce.account c ON c.account_id = t.credit_account_id"
-             " LEFT JOIN " CURRENCIES " AS u ON u.code = d.currency" POSITION_OF(
+             " LEFT JOIN " ACCOUNT_TEXTS " AS d ON d.account_id = t.debit_account_id"
+             " LEFT JOIN " ACCOUNT_TEXTS
+             " AS c ON c.account_id = t.credit_account_id" POSITION_OF(
                  "i") " WHERE i.payment_id IS NOT NULL",
      .conditions =
          {{AUDIT_ROW_INVALID, "i.outcome <> 'applied' OR i.code IS NOT NULL"
@@ -341,52 +389,45 @@ const struct audit_pass audit_passes[] = {
      .uses_currencies = true},
     {.title = "refusals and opened accounts",
      .columns = INBOX_COLUMNS,
-     .from = "postonce.inbox i" DOCUMENT_OF(
-         "i.result") " LEFT JOIN postonce.account a ON a.name = CASE WHEN i.outcome = "
-                     "'applied'"
-                     "   THEN j.doc ->> 'account' END"
-                     " LEFT JOIN " CURRENCIES
-                     " AS u ON u.code = j.doc ->> 'currency'" POSITION_OF(
-                         "i") " WHERE i.payment_id IS NULL",
+     .from = REFUSED_OR_OPENED,
      .conditions =
          {{AUDIT_ROW_INVALID,
            "((i.outcome = 'applied' AND i.code IS NULL AND i.operation = 'open_account')"
            " OR (i.outcome = 'rejected' AND i.operation || '/' || i.code = ANY (" REFUSALS
            "::text[]))) IS NOT TRUE"},
-          {AUDIT_APPLIED_WITHOUT_ACCOUNT, "i.outcome = 'applied' AND j.doc IS NOT NULL"
+          {AUDIT_APPLIED_WITHOUT_ACCOUNT, "i.outcome = 'applied' AND doc IS NOT NULL"
                                           " AND a.account_id IS NULL"},
           {AUDIT_ACCOUNT_DIFFERS,
-           "a.currency <> j.doc ->> 'currency'"
+           "a.currency <> doc ->> 'currency'"
            " OR (a.account_id IS NOT NULL AND (a.minimum_balance_minor * u.unit)::text"
-           "     IS DISTINCT FROM j.doc ->> 'minimum_balance')"},
+           "     IS DISTINCT FROM doc ->> 'minimum_balance')"},
           {AUDIT_FINGERPRINT_DIFFERS,
-           "j.doc IS NOT NULL"
+           "doc IS NOT NULL"
            " AND sha256(" OTHER_CANONICAL ") IS DISTINCT FROM i.fingerprint"},
-          {AUDIT_RESULT_DIFFERS,
-           "j.doc IS NULL OR " OTHER_RESULT " IS DISTINCT FROM l.latin"
-           " OR i.code IS NOT NULL AND NOT j.doc ? 'detail'"},
+          {AUDIT_RESULT_DIFFERS, "doc IS NULL OR " OTHER_RESULT " IS DISTINCT FROM latin"
+                                 " OR i.code IS NOT NULL AND NOT doc ? 'detail'"},
           {AUDIT_DECIDED_IN_FUTURE, IN_FUTURE("i")},
           {AUDIT_OFFSET_NOT_BELOW_NEXT, NOT_BELOW_NEXT("i")}},
      .uses_currencies = true},
     {.title = "dead letters",
      .columns = "d.topic, d.partition, d.\"offset\", d.key, d.outcome, d.code",
-     .from = "postonce.dead_letter d" DOCUMENT_OF(
-         "d.result") " LEFT JOIN postonce.inbox i ON i.key = d.key" POSITION_OF("d"),
-     .conditions =
-         {{AUDIT_LETTER_INVALID,
-           "d.outcome NOT IN ('conflict', 'malformed', 'expired', 'poison')"
-           " OR upper(d.outcome) || '/' || d.code <> ALL (" ALL_CODES "::text[])"
-           " OR (d.key IS NULL)"
-           "    <> (d.code IN ('key_missing', 'key_invalid', 'key_ambiguous'))"
-           " OR (d.result IS NULL) <> (d.key IS NULL)"},
-          {AUDIT_RESULT_DIFFERS,
-           "d.result IS NOT NULL AND (j.doc IS NULL"
-           " OR " LETTER_RESULT " IS DISTINCT FROM l.latin"
-           " OR NOT j.doc ? 'detail' OR (j.doc ? 'operation') <> (j.doc ? 'client')"
-           " OR (d.outcome <> 'malformed' AND NOT j.doc ? 'client'))"},
-          {AUDIT_CONFLICT_WITHOUT_FIRST, "d.outcome = 'conflict' AND i.key IS NULL"},
-          {AUDIT_DECIDED_IN_FUTURE, IN_FUTURE("d")},
-          {AUDIT_OFFSET_NOT_BELOW_NEXT, NOT_BELOW_NEXT("d")}}},
+     .from = LETTERS,
+     .conditions = {{AUDIT_LETTER_INVALID,
+                     "d.outcome NOT IN ('conflict', 'malformed', 'expired', 'poison')"
+                     " OR upper(d.outcome) || '/' || d.code <> ALL (" ALL_CODES
+                     "::text[])"
+                     " OR (d.key IS NULL)"
+                     "    <> (d.code IN ('key_missing', 'key_invalid', 'key_ambiguous'))"
+                     " OR (d.result IS NULL) <> (d.key IS NULL)"},
+                    {AUDIT_RESULT_DIFFERS,
+                     "d.result IS NOT NULL AND (doc IS NULL"
+                     " OR " LETTER_RESULT " IS DISTINCT FROM latin"
+                     " OR NOT doc ? 'detail' OR (doc ? 'operation') <> (doc ? 'client')"
+                     " OR (d.outcome <> 'malformed' AND NOT doc ? 'client'))"},
+                    {AUDIT_CONFLICT_WITHOUT_FIRST,
+                     "d.outcome = 'conflict' AND i.key IS NULL"},
+                    {AUDIT_DECIDED_IN_FUTURE, IN_FUTURE("d")},
+                    {AUDIT_OFFSET_NOT_BELOW_NEXT, NOT_BELOW_NEXT("d")}}},
     {.title = "positions",
      .columns = "p.topic, p.partition, p.next_offset, p.epoch",
      .from = "postonce.stream_position p",
@@ -398,12 +439,7 @@ const struct audit_pass audit_passes[] = {
                                              "    <> (p.last_timestamp_ms IS NULL)"}}},
     {.title = "coordinates",
      .columns = "s.topic, s.partition, s.\"offset\", s.rows",
-     .from = "(SELECT r.topic, r.partition, r.\"offset\", count(*) AS rows"
-             "   FROM (SELECT topic, partition, \"offset\" FROM postonce.inbox"
-             "         UNION ALL"
-             "         SELECT topic, partition, \"offset\" FROM postonce.dead_letter)"
-             "        AS r"
-             "  GROUP BY 1, 2, 3 HAVING count(*) > 1) AS s",
+     .from = COORDINATES_TWICE " AS s",
      .conditions = {{AUDIT_COORDINATES_TWICE, "true"}}},
 };
 const size_t audit_pass_count = sizeof audit_passes / sizeof *audit_passes;
@@ -424,7 +460,7 @@ const size_t audit_pass_count = sizeof audit_passes / sizeof *audit_passes;
     LANE(0, 1, 2, 3, 4, 5, 6, 7) LANE(8, 9, 10, 11, 12, 13, 14, 15)                    \
     LANE(16, 17, 18, 19, 20, 21, 22, 23) LANE(24, 25, 26, 27, 28, 29, 30, 31)          \
     " AS line FROM (SELECT sha256(convert_to(ROW(" row ")::text, 'UTF8')" more         \
-    ") AS h FROM " from " OFFSET 0) AS r"
+    ") AS h FROM " from " OFFSET '0') AS r"
 
 const char audit_sql_digest[] =
     "SELECT encode(sha256(convert_to(string_agg(b.line, E'\\n' ORDER BY b.line"

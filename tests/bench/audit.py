@@ -1,6 +1,6 @@
 """How long `postonce audit` takes for books of a size, pass by pass, as a table for docs/audit.md.
 
-    PYTHONPATH=tests build/venv/bin/python -m bench.audit [--rows N] [--dir DIRECTORY]
+    PYTHONPATH=tests build/venv/bin/python -m bench.audit [--rows N] [--refused N]
 
 The passes are timed by the progress that the program shows on a terminal. Builds nothing:
 POSTONCE_BIN says where the programs are."""
@@ -12,7 +12,7 @@ import re
 import subprocess
 import time
 
-from harness.generated import generate
+from harness.generated import generate, refuse
 from harness.postgres import Postgres, connect, with_database
 from harness.product import TOP, binary, clean_environment
 
@@ -59,16 +59,18 @@ def facts(connection):
             f"{os.getloadavg()[0]:.0f} when it began.")
 
 
-def measure(server, rows):
+def measure(server, rows, refused):
     server.create_database("books")
     admin = with_database(server.admin_url, "books")
     subprocess.run([binary("postonce"), "migrate", "-X", f"postgres={server.url('books')}"],
                    check=True, stdout=subprocess.DEVNULL, env=clean_environment())
     generate(admin, "payment-commands", rows)
+    refuse(admin, "payment-commands", refused)
     with connect(admin) as connection:
         connection.execute("CHECKPOINT")
         size = connection.execute("SELECT pg_size_pretty(pg_database_size('books'))")
-        print(f"{rows:,} transfers, {size.fetchone()[0]}. {facts(connection)}\n")
+        print(f"{rows:,} transfers and {refused:,} refusals, {size.fetchone()[0]}. "
+              f"{facts(connection)}\n")
         passes, line = timed(server.url("books"), "--digest")
         connection.execute("SELECT pg_stat_clear_snapshot()")
         spilled = connection.execute("SELECT pg_size_pretty(temp_bytes) FROM pg_stat_database"
@@ -82,11 +84,12 @@ def measure(server, rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--refused", type=int, default=100_000)
     parser.add_argument("--dir", type=pathlib.Path, default=TOP / "build" / "bench-audit")
     arguments = parser.parse_args()
     server = Postgres(arguments.dir, fsync=False, settings=_SERVER).start()
     try:
-        measure(server, arguments.rows)
+        measure(server, arguments.rows, arguments.refused)
     finally:
         server.close()
 

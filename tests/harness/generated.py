@@ -77,6 +77,33 @@ def generate(url, topic, count):
         connection.execute("VACUUM ANALYZE")
 
 
+_REFUSALS = """
+CREATE FUNCTION pg_temp.put(bytes bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT substr(int4send(length(bytes)), 3) || bytes $$;
+INSERT INTO postonce.inbox
+SELECT p.next_offset + n - 1, '2026-01-02Z'::timestamptz + n * interval '1 ms', now(), 0, NULL,
+       'r-' || n, 'transfer', 'shop', 'rejected', 'insufficient_funds', '{topic}',
+       sha256('\\x01'::bytea || pg_temp.put('transfer') || pg_temp.put('shop')
+         || pg_temp.put('a1') || pg_temp.put('bank') || pg_temp.put(int8send({unit}::int8 * n))
+         || pg_temp.put('USD') || pg_temp.put('order 1')),
+       convert_to('{{"idempotency_key":"r-' || n || '","operation":"transfer","client":"shop",'
+         || '"outcome":"rejected","code":"insufficient_funds",'
+         || '"detail":"The account does not have the funds.","source":"a1",'
+         || '"destination":"bank","amount":"' || ({unit} / 100)::int * n || '.00",'
+         || '"currency":"USD","reference":"order 1"}}', 'UTF8')
+  FROM generate_series(1, {count}) AS n, postonce.stream_position AS p ORDER BY n;
+UPDATE postonce.stream_position SET next_offset = next_offset + {count};
+"""
+
+
+def refuse(url, topic, count):
+    """Adds `count` refused transfers to generated books."""
+    with connect(url) as connection:
+        connection.execute(_REFUSALS.format(topic=topic, count=count, unit=_UNIT))
+    with connect(url) as connection:
+        connection.execute("VACUUM ANALYZE")
+
+
 # ---- the topics that go with them ----
 
 def _command(key, operation, body):

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
 from harness.commands import open_account, record, transfer
-from harness.generated import generate, publish
+from harness.generated import generate, publish, refuse
 from harness.postgres import connect, with_database
 from harness.product import TOP, Load, binary, clean_environment, options_of
 from harness.topics import Record, end_offsets
@@ -1035,8 +1035,9 @@ def test_memory_does_not_grow_with_the_books(deploy):
     peaks = []
     for count in (10_000, 300_000):
         deployment = deploy()
-        generate(with_database(deployment.postgres.admin_url, deployment.database),
-                 deployment.commands, count)
+        url = with_database(deployment.postgres.admin_url, deployment.database)
+        generate(url, deployment.commands, count)
+        refuse(url, deployment.commands, count)
         peaks.append(peak_kib(deployment))
     assert peaks[1] < peaks[0] + 2048, peaks
 

@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 
 from harness.commands import open_account, record, transfer
+from harness.generated import generate, refuse
 from harness.postgres import Postgres, connect, with_database
 from harness.workload import Workload
 
@@ -37,14 +38,14 @@ INTENDED = {
     "INSERT INTO postonce.account": set(),
     "INSERT INTO postonce.dead_letter": set(),
 }
-_ENTRY = re.compile(r"^\S+ \S+ UTC \[\d+\] (\S+) postonce poster\S* LOG: .* plan:\n((?:\t.*\n)+)",
-                    re.MULTILINE)
+_ENTRY = re.compile(r"^\S+ \S+ UTC \[\d+\] (\S+) postonce (\w+)\S* LOG: .* plan:\n"
+                    r"((?:\t.*\n)+)", re.MULTILINE)
 
 
-def plans(log, database):
-    """(the statement, its plan) of every posting statement, in order."""
-    for found, text in _ENTRY.findall(log):
-        if found == database:
+def plans(log, database, whose="poster"):
+    """(the statement, its plan) of every statement of the poster or the audit, in order."""
+    for found, by, text in _ENTRY.findall(log):
+        if (found, by) == (database, whose):
             entry = json.loads(text)
             yield " ".join(entry["Query Text"].split()), entry["Plan"]
 
@@ -61,19 +62,25 @@ def accesses(node):
         yield from accesses(child)
 
 
-@pytest.fixture(params=[False, True], ids=["never analyzed", "known as empty"])
-def explained(deploy, request):
-    known_as_empty = request.param
-    deployment = deploy(settings={"batch.records": "50"})
+def explain(deployment, **settings):
+    """Everything that is done in its database from now on, with these settings there."""
     if not isinstance(deployment.postgres, Postgres):
         pytest.skip("the log of a server that was given from outside is not ours")
     with psycopg.connect(with_database(deployment.postgres.admin_url, deployment.database),
                          autocommit=True) as connection:
         for name, value in (("session_preload_libraries", "auto_explain"),
                             ("auto_explain.log_min_duration", "0"),
-                            ("auto_explain.log_format", "json")):
+                            ("auto_explain.log_format", "json"), *settings.items()):
             connection.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(
                 sql.Identifier(deployment.database), sql.SQL(name), sql.Literal(value)))
+
+
+@pytest.fixture(params=[False, True], ids=["never analyzed", "known as empty"])
+def explained(deploy, request):
+    known_as_empty = request.param
+    deployment = deploy(settings={"batch.records": "50"})
+    explain(deployment)
+    with connect(with_database(deployment.postgres.admin_url, deployment.database)) as connection:
         for table in ("inbox", "transfer", "account"):
             connection.execute(f"ALTER TABLE postonce.{table} SET (autovacuum_enabled = off)")
             if known_as_empty:
@@ -152,3 +159,32 @@ def test_a_plan_made_for_a_few_accounts_does_not_outlive_them(explained):
              if "UPDATE postonce.account" in statement]
     assert found[0] == {("account", "all of it: Index Scan")}, "the test is void"
     assert found[-1] == {("account", "account_pkey")}
+
+
+def joins_and_sums(node, shared=False):
+    """Where rows are put together or added up, and whether parallel workers share it."""
+    if "Join Type" in node or node.get("Partial Mode") == "Partial":
+        yield node["Node Type"], shared
+    for child in node.get("Plans", ()):
+        yield from joins_and_sums(child, shared or node["Node Type"].startswith("Gather"))
+
+
+# Of an audit, what works something out of every row, and where in the plan it does.
+DEAR = {"'refunded_payment_id'": "Hash Join", "t.debit_balance_minor * d.unit": "Hash Join",
+        "hashint8extended": "Aggregate", "bit_or": "Aggregate"}
+
+
+def test_an_audit_is_shared_by_parallel_workers(deploy):
+    books = deploy()
+    admin = with_database(books.postgres.admin_url, books.database)
+    generate(admin, books.commands, 1000)
+    refuse(admin, books.commands, 1000)
+    explain(books, parallel_setup_cost="0", parallel_tuple_cost="0",
+            min_parallel_table_scan_size="0", max_parallel_workers_per_gather="2")
+    assert books.verb("audit").returncode == 0
+    log = (books.postgres.directory / "postgres.log").read_text(errors="replace")
+    found = list(plans(log, books.database, "audit"))
+    for part, where in DEAR.items():
+        [plan] = [plan for statement, plan in found if part in statement]
+        assert (where, True) in joins_and_sums(plan), part
+        assert where == "Aggregate" or (where, False) not in joins_and_sums(plan), part
