@@ -204,9 +204,9 @@
     "                   sum(" MARK("e.version - 1", BEFORE) ") AS befores"             \
     "              FROM " ENTRIES " AS e GROUP BY e.account_id) AS e"                  \
     "   ON e.account_id = a.account_id"
-/* Coordinates, as the run of 32 offsets that they are in and their bit in it. Added up
- * and put together, the bits of a run are the same unless an offset comes twice; only runs
- * where it does are counted offset by offset. */
+/* Coordinates, as the run of 32 offsets that they are in and their bit in it. Unless an
+ * offset comes twice, the sum of a run's bits is all of them put together; only where it
+ * is not, offsets are counted one by one. */
 #define COORDINATES(table)                                                             \
     "SELECT topic, partition, \"offset\", \"offset\" >> 5 AS run,"                     \
     "       1::int8 << (\"offset\" & 31)::int4 AS bit FROM postonce." table
