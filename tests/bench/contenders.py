@@ -182,11 +182,13 @@ def check_peer(room, expected):
 
 class Contender:
     template = "opened"
+    of_database = {}  # settings of PostgreSQL, for its database only
     check = staticmethod(check_product)
 
     def run(self, ground, load):
         """The figures of one drain of `load`; raises WrongBooks."""
         room = Room(ground, self.template, load.topic, self.stem)
+        ground.configure(room.database, self.of_database)
         try:
             figures = self.drain(room, load)
             self.check(room, load.expected)
@@ -214,9 +216,10 @@ def figures_of(per_second, spent, count, rss_mb):
 
 class Postonce(Contender):
     def __init__(self, name="postonce", processes=1, template="opened", check=check_product,
-                 **settings):
+                 of_database=None, **settings):
         self.name = name
         self.check = check
+        self.of_database = of_database or {}
         self.stem = "postonce"
         self.template = template
         self._processes = processes

@@ -129,6 +129,12 @@ class Ground:
                     sql.Identifier(template or "template1")))
         return self.postgres.url(name)
 
+    def configure(self, name, settings):
+        with self.admin() as connection:
+            for setting, value in settings.items():
+                connection.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                    sql.Identifier(name), sql.Identifier(setting), sql.Literal(value)))
+
     def opened(self):
         """The template in which all accounts are open, by the product itself."""
         name = "opened"

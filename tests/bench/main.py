@@ -158,21 +158,27 @@ class Bench:
         entries = []
         for kind in ("v7", "v4"):
             name = f"uniform {kind}"
-            template = full_inbox(self.ground, kind, 10_000_000)
-            entries += [(name, Postonce("empty inbox"), self.load(name)),
-                        (name, Postonce("10M keys in the inbox", template=template,
-                                        check=check_new_books), self.load(name))]
+            full = {"template": full_inbox(self.ground, kind, 10_000_000),
+                    "check": check_new_books}
+            for contender in (
+                    Postonce("empty inbox"), Postonce("10M keys in the inbox", **full),
+                    Postonce("10M keys, wal_compression=lz4",
+                             of_database={"wal_compression": "lz4"}, **full)):
+                entries.append((name, contender, self.load(name)))
         self.drains("inbox", entries)
 
     # ---- latencies and the rest ----
 
     def section_steady(self):
-        """The first minute is not counted: the JVM compiles what small transactions need."""
+        """The first minute is not counted: the JVM compiles what small transactions need.
+        Of each rate, the first seconds are told apart."""
         for _ in range(4):
             latency.steady(self.ground, 4000, WORKLOADS["uniform v7"].lines(60_000)[0])
         for rate in (1, 1000, 5000, 10000, 20000):
-            lines, _ = WORKLOADS["uniform v7"].lines(15 * rate if rate > 1 else 30)
-            self._tell("steady", f"{rate}/s", latency.steady(self.ground, rate, lines))
+            for number in range(1, self.options.rounds + 1):
+                lines, _ = WORKLOADS["uniform v7"].lines(rate * 15 if rate > 1 else 30)
+                found = latency.steady(self.ground, rate, lines, 3 * rate)
+                self._tell("steady", f"{rate}/s", found, number)
 
     def section_starts(self):
         for name, found in latency.starts(self.ground):
@@ -190,8 +196,8 @@ class Bench:
             self.write("profile", whose, what, 1, found)
             say(f"profile {whose} {what}: {found}")
 
-    def _tell(self, section, workload, found):
-        self.write(section, workload, "postonce", 1, found)
+    def _tell(self, section, workload, found, number=1):
+        self.write(section, workload, "postonce", number, found)
         say(f"{section} {workload}: {found}")
 
 

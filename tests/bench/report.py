@@ -89,10 +89,11 @@ class Report:
             for line in lines])
 
     def _others(self, section):
+        """Medians, where there is more than one round."""
         rows = []
         for key, lines in self._by_key.items():
             if key[0] == section:
-                found = {name: value for name, value in lines[-1].items()
+                found = {name: self.median(*key, name) for name in lines[0]
                          if name not in ("section", "workload", "contender", "round")}
                 rows.append((key[1], *map(_value, found.items())))
                 names = found

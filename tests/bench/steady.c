@@ -1,13 +1,14 @@
 /* steady.c: commands at a steady rate, and how long each takes until its result is
  * visible.
  *
- *   steady BOOTSTRAP COMMANDS RESULTS RATE FILE
+ *   steady BOOTSTRAP COMMANDS RESULTS RATE FILE SETTLING
  *
  * An open loop: command i of FILE, one JSON object a line with its key in front, is due
  * at begin + i / RATE, whether or not what came before was answered; its latency counts
  * from then, so that a stall is charged to all that had to wait. The record's timestamp
  * is that time, too. `correlation-id`, which a consumer hands through, tells what was
- * answered. Prints JSON. */
+ * answered. Prints JSON: of the first SETTLING commands, which meet a consumer and a
+ * database that have just begun, apart from the others. */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
@@ -27,7 +28,7 @@ struct run {
     const char *bootstrap, *commands, *results;
     char **lines;
     size_t count;
-    int64_t rate;
+    int64_t rate, settling;
     int64_t begin_us;
     int64_t *latency_us; /* [count]; -1: not answered */
     atomic_size_t answered;
@@ -237,26 +238,40 @@ static int ascending(const void *left, const void *right)
     return (one > other) - (one < other);
 }
 
+/* What is not answered comes first, and is not counted in. */
+static void tell_latencies(const char *name, int64_t *latency_us, size_t count)
+{
+    qsort(latency_us, count, sizeof *latency_us, ascending);
+    size_t dropped = 0;
+    while (dropped < count && latency_us[dropped] < 0)
+        dropped++;
+    const int64_t *found = latency_us + dropped;
+    size_t answered = count - dropped;
+    if (answered == 0)
+        return;
+    printf("\"%s_p50_us\": %" PRId64 ", \"%s_p99_us\": %" PRId64
+           ", \"%s_max_us\": %" PRId64 ", ",
+           name, found[answered / 2], name, found[answered * 99 / 100], name,
+           found[answered - 1]);
+}
+
 static void tell(struct run *run)
 {
-    size_t answered = atomic_load(&run->answered), dropped = run->count - answered;
-    qsort(run->latency_us, run->count, sizeof *run->latency_us, ascending);
-    const int64_t *found = run->latency_us + dropped; /* -1 comes first */
-    int64_t half = answered > 0 ? found[answered / 2] : -1;
-    int64_t high = answered > 0 ? found[answered * 99 / 100] : -1;
-    int64_t longest = answered > 0 ? found[answered - 1] : -1;
-    printf("{\"sent\": %zu, \"dropped\": %zu, \"answered_twice\": %zu, "
-           "\"visible_p50_us\": %" PRId64 ", \"visible_p99_us\": %" PRId64
-           ", \"visible_max_us\": %" PRId64 ", \"sender_behind_max_us\": %" PRId64 "}\n",
-           run->count, dropped, run->twice, half, high, longest, run->behind_max_us);
+    size_t settling = (size_t)run->settling < run->count ? (size_t)run->settling : 0;
+    printf("{\"sent\": %zu, \"dropped\": %zu, \"answered_twice\": %zu, ", run->count,
+           run->count - atomic_load(&run->answered), run->twice);
+    tell_latencies("visible", run->latency_us + settling, run->count - settling);
+    tell_latencies("settling_visible", run->latency_us, settling);
+    printf("\"sender_behind_max_us\": %" PRId64 "}\n", run->behind_max_us);
 }
 
 int main(int argc, char **argv)
 {
     static struct run run;
     pthread_t reader;
-    if (argc != 6 || !parse_int64(argv[4], strlen(argv[4]), &run.rate) || run.rate == 0) {
-        fprintf(stderr, "usage: steady BOOTSTRAP COMMANDS RESULTS RATE FILE\n");
+    if (argc != 7 || !parse_int64(argv[4], strlen(argv[4]), &run.rate) || run.rate == 0 ||
+        !parse_int64(argv[6], strlen(argv[6]), &run.settling)) {
+        fprintf(stderr, "usage: steady BOOTSTRAP COMMANDS RESULTS RATE FILE SETTLING\n");
         return 2;
     }
     run.bootstrap = argv[1];
