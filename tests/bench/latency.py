@@ -1,7 +1,8 @@
 """Latencies under a steady load, times to get going, and memory under a backlog.
 
 A commit's time is the server's own (pg_xact_commit_timestamp: taken just before the WAL is
-flushed), a record's is when it was due, in whole milliseconds: up to one of them too much.
+flushed), a record's is when it was due, in whole milliseconds: of more than 1000 a second, what is
+due within one counts from its beginning.
 """
 
 import json

@@ -191,10 +191,18 @@ static void send_one(struct run *run, rd_kafka_t *producer, int partitions, size
     MUST(rd_kafka_produceva(producer, fields, sizeof fields / sizeof *fields) == NULL);
 }
 
+static int64_t unix_us(void)
+{
+    struct timespec now;
+    MUST(clock_gettime(CLOCK_REALTIME, &now) == 0);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* Begins with a whole millisecond, because a record's time has no others. */
 static void send_all(struct run *run, rd_kafka_t *producer, int partitions)
 {
-    run->begin_us = clock_monotonic_us() + 100000;
-    int64_t unix_minus_monotonic_us = clock_unix_ms() * 1000 - clock_monotonic_us();
+    int64_t unix_minus_monotonic_us = unix_us() - clock_monotonic_us();
+    run->begin_us = (unix_us() / 1000 + 100) * 1000 - unix_minus_monotonic_us;
     const struct timespec turn = {0, TURN_US * 1000};
     for (size_t i = 0; i < run->count; i++) {
         int64_t due = due_us(run, i), now;

@@ -352,6 +352,12 @@ DAMAGES = {
         " WHERE key IN ('w-open-25', 'w-open-26')", {"out_of_order": 1}),
     "two rows of one record": (
         "UPDATE inbox SET \"offset\" = 0 WHERE key = 'yen'", {"coordinates_twice": 1}),
+    "two rows of each of two records": (
+        "UPDATE inbox SET \"offset\" = CASE key WHEN 'yen' THEN 0 ELSE 31 END"
+        " WHERE key IN ('yen', 'w-open-25')",
+        {"coordinates_twice": 2, "out_of_order": ...}),
+    "a row in the place of a letter": (
+        f"UPDATE inbox SET \"offset\" = {_LETTER} WHERE key = 'yen'", {"coordinates_twice": 1}),
     "decided tomorrow": (
         "UPDATE inbox SET decided_at = now() + interval '1 day' WHERE key IN ('yen', 'w-open-30')",
         {"decided_in_future": 2}),
