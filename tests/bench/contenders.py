@@ -158,7 +158,7 @@ def wrong_sums(connection, schema="", minor=""):
 
 
 def check_new_books(room, expected):
-    """Of this run only: where millions of old rows lie, the whole audit takes minutes."""
+    """Of this run only: where millions of old rows lie, the whole audit takes a minute."""
     check_balances(room.url, "SELECT name, balance_minor FROM postonce.account", expected)
     with connect(room.url) as connection:
         applied, kept = connection.execute(_INBOX, (room.commands,)).fetchone()
