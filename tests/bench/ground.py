@@ -75,9 +75,9 @@ class Ground:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory).absolute()
         self.postgres = Postgres(self.directory / "postgres", settings=POSTGRES)
-        # Most of what a broker allocates is garbage at once: a large young generation, or it
-        # stands still for 30 ms in each second.
-        self.kafka = Kafka(self.directory / "kafka", heap_mb=1024, jvm=("-Xms1g", "-Xmn700m"))
+        # Most of what a broker allocates is garbage at once: with a large young generation it
+        # stands still for some 50 ms every 20 seconds of a load, with a small one each second.
+        self.kafka = Kafka(self.directory / "kafka", heap_mb=3072, jvm=("-Xms3g", "-Xmn2500m"))
         self._names = 0
 
     def start(self):

@@ -170,10 +170,10 @@ class Bench:
     # ---- latencies and the rest ----
 
     def section_steady(self):
-        """The first minute is not counted: the JVM compiles what small transactions need.
+        """The first minutes are not counted: the JVM compiles what small transactions need.
         Of each rate, the first seconds are told apart."""
-        for _ in range(4):
-            latency.steady(self.ground, 4000, WORKLOADS["uniform v7"].lines(60_000)[0])
+        for _ in range(7):
+            latency.steady(self.ground, 5000, WORKLOADS["uniform v7"].lines(75_000)[0])
         for rate in (1, 1000, 5000, 10000, 20000):
             for number in range(1, self.options.rounds + 1):
                 lines, _ = WORKLOADS["uniform v7"].lines(rate * 15 if rate > 1 else 30)
