@@ -72,12 +72,14 @@ class Cost:
 
 
 class Ground:
-    def __init__(self, directory):
+    def __init__(self, directory, young_mb=700):
         self.directory = pathlib.Path(directory).absolute()
         self.postgres = Postgres(self.directory / "postgres", settings=POSTGRES)
-        # Most of what a broker allocates is garbage at once: with a large young generation it
-        # stands still for some 50 ms every 20 seconds of a load, with a small one each second.
-        self.kafka = Kafka(self.directory / "kafka", heap_mb=3072, jvm=("-Xms3g", "-Xmn2500m"))
+        # Most of what a broker allocates is garbage at once: with a young generation of 700 MB
+        # it stands still every few seconds of a load, with one of 2500 MB every twenty.
+        heap_mb = young_mb + 324
+        self.kafka = Kafka(self.directory / "kafka", heap_mb=heap_mb,
+                           jvm=(f"-Xms{heap_mb}m", f"-Xmn{young_mb}m"))
         self._names = 0
 
     def start(self):

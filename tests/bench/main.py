@@ -66,7 +66,7 @@ class Load:
 class Bench:
     def __init__(self, options):
         self.options = options
-        self.ground = Ground(options.dir)
+        self.ground = Ground(options.dir, 2500 if "steady" in options.sections else 700)
         self._loads = {}
         options.report.parent.mkdir(parents=True, exist_ok=True)
         self._report = open(options.report, "w")

@@ -10,9 +10,13 @@ from .postgres import connect
 _ACCOUNTS = 1000
 _UNIT = 100  # minor units of each transfer
 
-_STATEMENTS = """
+# A length and the bytes, as fingerprints are made of them.
+_PUT = """
 CREATE FUNCTION pg_temp.put(bytes bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
 $$ SELECT substr(int4send(length(bytes)), 3) || bytes $$;
+"""
+
+_STATEMENTS = _PUT + """
 CREATE FUNCTION pg_temp.put(t text) RETURNS bytea LANGUAGE sql IMMUTABLE AS
 $$ SELECT substr(int4send(length(t)), 3) || t::bytea $$;
 
@@ -77,9 +81,7 @@ def generate(url, topic, count):
         connection.execute("VACUUM ANALYZE")
 
 
-_REFUSALS = """
-CREATE FUNCTION pg_temp.put(bytes bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
-$$ SELECT substr(int4send(length(bytes)), 3) || bytes $$;
+_REFUSALS = _PUT + """
 INSERT INTO postonce.inbox
 SELECT p.next_offset + n - 1, '2026-01-02Z'::timestamptz + n * interval '1 ms', now(), 0, NULL,
        'r-' || n, 'transfer', 'shop', 'rejected', 'insufficient_funds', '{topic}',
