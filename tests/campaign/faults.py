@@ -11,8 +11,7 @@ what the other side said: a consumer's log, the server's log, the cluster's meta
 import dataclasses
 import os
 import signal
-
-from confluent_kafka import ElectionType
+import subprocess
 
 from harness.postgres import connect
 from harness.proxy import AFTER, UNANSWERED, WITHIN
@@ -458,9 +457,10 @@ def leader_election(world):
     if not before:
         return None
     try:
-        world.ground.kafka.admin.elect_leaders(ElectionType.PREFERRED, None,
-                                               request_timeout=10).result(12)
-    except Exception:  # not all could be elected: the metadata tells which were
+        world.ground.kafka.tool("LeaderElectionCommand", "--election-type", "preferred",
+                                "--all-topic-partitions", seconds=20)
+    except (RuntimeError, subprocess.TimeoutExpired):
+        # Not all could be elected: the metadata tells which were.
         pass
     preferred = yield (lambda: any(leader != before.get(place) for place, leader
                                    in world.leaders().items())), 3

@@ -45,6 +45,7 @@ _SETTINGS = {
 
 # For brokers that live for minutes: the second compiler would cost more than it gives.
 _QUICK_JVM = ("-XX:TieredStopAtLevel=1",)
+_SMALL_HEAP = ("-Xmx128m", "-XX:+UseSerialGC", *_QUICK_JVM)
 
 
 def jars():
@@ -79,10 +80,10 @@ def prepare(directory):
         cluster.close()
 
 
-def _java(main, *arguments, heap, log4j):
+def _java(main, *arguments, heap=_SMALL_HEAP, log4j=None):
     shared = [f"-XX:SharedArchiveFile={archive()}"] if archive().exists() else []
-    return ["java", *heap, *shared, "-cp", f"{jars()}/*",
-            f"-Dlog4j2.configurationFile=file:{log4j}", main, *arguments]
+    logging = [f"-Dlog4j2.configurationFile=file:{log4j}"] if log4j else []
+    return ["java", *heap, *shared, *logging, "-cp", f"{jars()}/*", main, *arguments]
 
 
 _admins = []  # kept for good: see admin_client
@@ -129,6 +130,17 @@ class ExternalKafka:
                 return False
         wait_until(answers, seconds, f"Kafka answers with {brokers} broker(s)")
 
+    def tool(self, name, *arguments, seconds=60):
+        """Runs one of Kafka's own tools, for what the client in requirements.txt cannot do."""
+        ran = subprocess.run(
+            _java(f"org.apache.kafka.tools.{name}", "--bootstrap-server", self.bootstrap,
+                  *map(str, arguments)),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, timeout=seconds)
+        if ran.returncode != 0:
+            raise RuntimeError(f"{name} ended with {ran.returncode}:\n{ran.stdout}")
+        return ran.stdout
+
     def close(self):
         self._admin = None
 
@@ -169,7 +181,7 @@ class Broker:
         run = _java("kafka.Kafka", properties, heap=self.heap, log4j=log4j)
         self.process = Process(f"broker {self.node}", run, self.directory / "broker.log", keep=keep)
         form = _java("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", properties,
-                     heap=["-Xmx128m", "-XX:+UseSerialGC", *_QUICK_JVM], log4j=log4j)
+                     log4j=log4j)
         log = open(self.directory / "format.log", "wb")
         with log:
             return subprocess.Popen(form, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -1,6 +1,8 @@
 """Topics, records and group offsets, through confluent_kafka."""
 
 import dataclasses
+import json
+import tempfile
 import time
 
 from confluent_kafka import (
@@ -108,6 +110,18 @@ def delete_topics(kafka, names):
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
+
+
+def delete_records(kafka, topic, partition, before):
+    """Deletes the records whose offsets are smaller than `before`, as retention would."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as offsets:
+        json.dump({"version": 1, "partitions": [
+            {"topic": topic, "partition": partition, "offset": before}]}, offsets)
+        offsets.flush()
+        said = kafka.tool("DeleteRecordsCommand", "--offset-json-file", offsets.name)
+    # The tool ends with 0 whatever becomes of a partition.
+    if f"{topic}-{partition}\tlow_watermark: {before}" not in said:
+        raise RuntimeError(f"records of {topic}-{partition} were not deleted:\n{said}")
 
 
 def partitions_of(kafka, topic):

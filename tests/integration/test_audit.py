@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
+from harness import topics
 from harness.commands import open_account, record, transfer
 from harness.generated import generate, publish, refuse
 from harness.postgres import connect, with_database
@@ -765,10 +766,7 @@ def test_a_committed_offset_beyond_an_unanswered_record(deploy):
 def test_what_retention_has_deleted_is_not_missed(deploy, topic):
     deployment = deploy()
     decided(deployment)
-    name = getattr(deployment, topic)
-    for future in deployment.kafka.admin.delete_records(
-            [TopicPartition(name, 0, 3)]).values():
-        future.result(10)
+    topics.delete_records(deployment.kafka, getattr(deployment, topic), 0, 3)
     deployment.send([record("b", open_account("b"), 0)])
     deployment.consume_to_end()
     clean(deployment, "--topic")

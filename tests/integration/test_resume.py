@@ -144,9 +144,7 @@ def test_a_topic_that_was_created_anew_under_a_running_consumer(decided):
 
 def test_the_last_record_decided_is_deleted_in_time(decided):
     """By the topic's retention: there is no witness any more, and nothing is missing."""
-    decided.kafka.admin.delete_records(
-        [topics.TopicPartition(decided.commands, 0, 10)])[
-            topics.TopicPartition(decided.commands, 0)].result(20)
+    topics.delete_records(decided.kafka, decided.commands, 0, 10)
     decided.send(pays(8, 2))
     decided.consume_to_end()
     assert balance(decided) == 1000
@@ -155,9 +153,7 @@ def test_the_last_record_decided_is_deleted_in_time(decided):
 def test_records_deleted_before_they_were_read(decided):
     """And the way on that the README tells."""
     decided.send(pays(8, 5))
-    deleted = decided.kafka.admin.delete_records([TopicPartition(decided.commands, 0, 12)])
-    for future in deleted.values():
-        future.result(20)
+    topics.delete_records(decided.kafka, decided.commands, 0, 12)
     assert "reason=records_deleted" in halts(decided)
     assert balance(decided) == 800
     decided.query("UPDATE postonce.stream_position SET next_offset = 12, epoch = epoch + 1"

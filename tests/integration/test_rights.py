@@ -2,8 +2,6 @@
 goes on. All of a test's clients are the same principal; what is denied is denied to all."""
 
 import pytest
-from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation,
-                                   AclPermissionType, ResourcePatternType, ResourceType)
 
 from harness import verify
 from harness.commands import open_account, record, transfer
@@ -33,23 +31,16 @@ def deployed(guarded, postgres, tmp_path):
         deployment.close()
 
 
-def rules(kind, name, operation):
+def deny(kafka, kind, name, operation):
     """Everything is allowed, and this one thing is not."""
-    return [AclBinding(kind, name, ResourcePatternType.LITERAL, "User:*", "*", what, how)
-            for what, how in ((AclOperation.ALL, AclPermissionType.ALLOW),
-                              (operation, AclPermissionType.DENY))]
+    kafka.tool("AclCommand", "--add", kind, name, "--operation", "All",
+               "--allow-principal", "User:*")
+    kafka.tool("AclCommand", "--add", kind, name, "--operation", operation,
+               "--deny-principal", "User:*")
 
 
-def deny(kafka, *what):
-    for future in kafka.admin.create_acls(rules(*what)).values():
-        future.result(20)
-
-
-def allow_again(kafka):
-    every = AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, None, None,
-                             AclOperation.ANY, AclPermissionType.ANY)
-    for future in kafka.admin.delete_acls([every]).values():
-        future.result(20)
+def allow_again(kafka, kind, name):
+    kafka.tool("AclCommand", "--remove", "--force", kind, name)
 
 
 def says(consumer, *words):
@@ -73,29 +64,28 @@ def test_a_topic_may_not_be_written(deployed, guarded, which):
     consumer = deployed.consumer()
     deployed.send(opening())
     deployed.wait_caught_up(consumers=[consumer])
-    deny(guarded, ResourceType.TOPIC, topic, AclOperation.WRITE)
+    deny(guarded, "--topic", topic, "Write")
     deployed.send(pays(0, 3) + [record("bad", b"{", 0)] + pays(3, 2))
     says(consumer, "event=right_missing", "Write and Describe on the topics", topic)
     laps = consumer.log.read_text().count("event=start_over")
     assert laps < 40, "it tries more and more slowly"
-    allow_again(guarded)
+    allow_again(guarded, "--topic", topic)
     deployed.wait_caught_up(90, consumers=[consumer])
     assert consumer.stop() == 0
     verify.verify(deployed)
 
 
 @pytest.mark.parametrize("kind, suffix, operation, code", [
-    (ResourceType.TRANSACTIONAL_ID, "-a", AclOperation.WRITE,
-     "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
-    (ResourceType.GROUP, "", AclOperation.READ, "GROUP_AUTHORIZATION_FAILED")])
+    ("--transactional-id", "-a", "Write", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
+    ("--group", "", "Read", "GROUP_AUTHORIZATION_FAILED")])
 def test_a_right_is_missing_from_the_start(deployed, guarded, kind, suffix, operation, code):
     deployed.send(opening() + pays(0, 5))
     deny(guarded, kind, deployed.group + suffix, operation)
     consumer = deployed.consumer()
     says(consumer, code)
-    if kind == ResourceType.TRANSACTIONAL_ID:
+    if kind == "--transactional-id":
         says(consumer, "event=right_missing", f"transactional id {deployed.group}-a")
-    allow_again(guarded)
+    allow_again(guarded, kind, deployed.group + suffix)
     wait_until(lambda: not consumer.running or deployed.committed() == {0: 7}, 60,
                "it goes on, or has ended")
     if not consumer.running:
