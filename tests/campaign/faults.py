@@ -458,7 +458,7 @@ def leader_election(world):
         return None
     try:
         world.ground.kafka.tool("LeaderElectionCommand", "--election-type", "preferred",
-                                "--all-topic-partitions", seconds=20)
+                                "--all-topic-partitions", seconds=12)
     except (RuntimeError, subprocess.TimeoutExpired):
         # Not all could be elected: the metadata tells which were.
         pass

@@ -275,6 +275,33 @@ def test_the_proxy_can_be_slow_and_silent(database):
     proxy.close()
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="requirements.txt: no client there can")
+def test_the_client_outlives_topics_that_are_made_anew(kafka):
+    """In a process of its own: librdkafka 2.4 to 2.8 dies of it."""
+    program = textwrap.dedent("""
+        import os, sys
+        from confluent_kafka import Consumer
+        from harness import topics
+        from harness.kafka import ExternalKafka
+
+        kafka = ExternalKafka(sys.argv[1])
+        consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "anew",
+                             "topic.metadata.refresh.interval.ms": 300})
+        names = [f"anew-{number}" for number in range(8)]
+        for _ in range(30):
+            topics.create_topics(kafka, dict.fromkeys(names, 2))
+            for name in names:
+                consumer.list_topics(name, timeout=5)
+            consumer.list_topics(timeout=5)
+            kafka.admin.list_topics(timeout=5)
+            topics.delete_topics(kafka, names)
+        os._exit(0)
+        """)
+    done = subprocess.run([sys.executable, "-c", program, kafka.bootstrap], cwd=TESTS,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    assert done.returncode == 0, f"ended with {done.returncode}: {done.stdout}"
+
+
 @pytest.mark.slow
 @pytest.mark.faults
 def test_three_brokers_go_on_without_one(tmp_path):
