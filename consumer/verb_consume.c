@@ -2,6 +2,9 @@
  * the worker, and closes in the order that loses nothing. What is merely not reachable is
  * waited for; what is missing or refused ends with one sentence that says what to do. */
 #include <unistd.h>
+#ifdef __GLIBC__ /* which the header before this one tells */
+#include <malloc.h>
+#endif
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -22,8 +25,22 @@ enum {
     WAIT_CAP_MS = 5000,
     WAIT_SLICE_MS = 50,
     CLOSE_DEADLINE_S = 10,
-    FREE_DEADLINE_S = 3
+    FREE_DEADLINE_S = 3,
+    KEPT_FREE_BYTES = 64 << 20
 };
+
+/* librdkafka asks for a piece of memory for each message and each header in one thread
+ * and gives it back in another, which glibc's defaults are not made for: an arena for each
+ * thread, small pieces that are put together only now and then, and memory that goes back
+ * to the kernel between two batches. */
+static void settle_memory(void)
+{
+#ifdef __GLIBC__
+    MUST(mallopt(M_ARENA_MAX, 1) == 1);
+    MUST(mallopt(M_MXFAST, 0) == 1);
+    MUST(mallopt(M_TRIM_THRESHOLD, KEPT_FREE_BYTES) == 1);
+#endif
+}
 
 /* False when a stop was asked for meanwhile. */
 static bool wait_a_little(unsigned attempt)
@@ -227,6 +244,7 @@ int verb_consume(const struct verb_call *call)
 {
     struct admin *admin;
     char error[ADMIN_ERROR_MAX];
+    settle_memory();
     stop_install();
     watchdog_start();
     log_start(config_values(call->config));
