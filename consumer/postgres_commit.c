@@ -1,6 +1,8 @@
 /* postgres_commit.c: round trip 2 of a batch: everything that was decided, and COMMIT.
  * Only statements that have rows are sent. Nothing can be looked at before COMMIT, so
  * each of them fails by itself when it must (postgres_statements.c, schema/sql). */
+#include <stdlib.h>
+
 #include "base/must.h"
 #include "consumer/postgres_store.h"
 
@@ -176,18 +178,41 @@ static bool is_held(const struct account *account)
            account->version == account->version_before;
 }
 
-static size_t count_moved(const struct posting *posting)
+static int by_account_id(const void *left, const void *right)
+{
+    const struct lock_turn *one = left, *other = right;
+    return (one->account_id > other->account_id) - (one->account_id < other->account_id);
+}
+
+static void make_room_for_turns(struct store *store, size_t count)
+{
+    if (count <= store->turns_capacity)
+        return;
+    free(store->turns);
+    store->turns = calloc(count, sizeof *store->turns);
+    MUST(store->turns != NULL);
+    store->turns_capacity = count;
+}
+
+/* Fills store->turns; returns how many accounts have a turn. */
+static size_t put_in_order(struct store *store, const struct posting *posting,
+                           bool (*has_turn)(const struct account *account))
 {
     size_t count = 0;
+    make_room_for_turns(store, posting->account_count);
     for (size_t i = 0; i < posting->account_count; i++)
-        count += has_moved(&posting->accounts[i]);
+        if (has_turn(&posting->accounts[i]))
+            store->turns[count++] =
+                (struct lock_turn){posting->accounts[i].account_id, i};
+    if (count > 0)
+        qsort(store->turns, count, sizeof *store->turns, by_account_id);
     return count;
 }
 
 /* One net update an account, however many movements it had. */
 static void send_moved(struct store *store, const struct posting *posting)
 {
-    size_t count = count_moved(posting);
+    size_t count = put_in_order(store, posting, has_moved);
     if (count == 0)
         return;
     struct pg_params *params = pg_params(store->pg);
@@ -197,10 +222,8 @@ static void send_moved(struct store *store, const struct posting *posting)
     struct pg_param *version = pg_param_array(params, PG_INT8);
     struct pg_param *version_before = pg_param_array(params, PG_INT8);
     struct pg_param *balance_before = pg_param_array(params, PG_INT8);
-    for (size_t i = 0; i < posting->account_count; i++) {
-        const struct account *account = &posting->accounts[i];
-        if (!has_moved(account))
-            continue;
+    for (size_t i = 0; i < count; i++) {
+        const struct account *account = &posting->accounts[store->turns[i].slot];
         pg_array_int8(account_id, account->account_id);
         pg_array_int8(balance, account->balance_minor);
         pg_array_int8(version, account->version);
@@ -214,20 +237,16 @@ static void send_moved(struct store *store, const struct posting *posting)
  * still be so. Locked ones cannot have changed. */
 static void send_held(struct store *store, const struct posting *posting)
 {
-    struct pg_params *params = pg_params(store->pg);
-    size_t count = 0;
-    for (size_t i = 0; i < posting->account_count; i++)
-        count += is_held(&posting->accounts[i]);
-    if (count == 0 || !store->trusting)
+    size_t count = store->trusting ? put_in_order(store, posting, is_held) : 0;
+    if (count == 0)
         return;
+    struct pg_params *params = pg_params(store->pg);
     pg_param_int8(params, (int64_t)count);
     struct pg_param *account_id = pg_param_array(params, PG_INT8);
     struct pg_param *version = pg_param_array(params, PG_INT8);
     struct pg_param *balance = pg_param_array(params, PG_INT8);
-    for (size_t i = 0; i < posting->account_count; i++) {
-        const struct account *account = &posting->accounts[i];
-        if (!is_held(account))
-            continue;
+    for (size_t i = 0; i < count; i++) {
+        const struct account *account = &posting->accounts[store->turns[i].slot];
         pg_array_int8(account_id, account->account_id);
         pg_array_int8(version, account->version);
         pg_array_int8(balance, account->balance_minor);

@@ -1,7 +1,6 @@
 /* postgres_lookup.c: round trip 1 of a batch: what is asked, and how the answers become
  * the facts of a posting. Poisoned and malformed records are looked up like any other:
  * what was decided for them once still holds. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/must.h"
@@ -14,14 +13,22 @@ static bool is_valid(const struct record *record)
     return record->intake.code == CODE_NONE;
 }
 
-static size_t count_operation(const struct posting *posting, enum operation operation)
+/* How many of the commands open an account, and how many refund. */
+struct operations {
+    size_t opened, refunds;
+};
+
+static struct operations count_operations(const struct posting *posting)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < posting->count; i++)
-        if (is_valid(&posting->records[i]) &&
-            posting->records[i].intake.command.operation == operation)
-            count++;
-    return count;
+    struct operations found = {0, 0};
+    for (size_t i = 0; i < posting->count; i++) {
+        enum operation operation = posting->records[i].intake.command.operation;
+        if (!is_valid(&posting->records[i]))
+            continue;
+        found.opened += operation == OPERATION_OPEN_ACCOUNT;
+        found.refunds += operation == OPERATION_REFUND;
+    }
+    return found;
 }
 
 static void send_fence(struct store *store, const struct posting *posting)
@@ -56,12 +63,13 @@ static void want_account(struct store *store, struct posting *posting,
 {
     struct recalled known = postgres_memory_recall(store->memory, name);
     bool to_lock = wanted->account_ids != NULL;
-    if (known.account == NULL || (!to_lock && !known.fresh))
+    if (known.place == 0 || (!to_lock && !known.fresh))
         pg_array_text(wanted->names, name);
     else if (known.first && to_lock)
-        pg_array_int8(wanted->account_ids, known.account->account_id);
+        pg_array_int8(wanted->account_ids, known.account_id);
     else if (known.first)
-        posting->accounts[posting->account_count++] = *known.account;
+        postgres_memory_read(store->memory, known.place,
+                             &posting->accounts[posting->account_count++]);
 }
 
 static void want_accounts(struct store *store, struct posting *posting,
@@ -99,10 +107,9 @@ static void send_unknown_accounts(struct store *store, struct posting *posting)
         pg_send(store->pg, &statements[STATEMENT_READ_ACCOUNTS]);
 }
 
-static void send_accounts(struct store *store, struct posting *posting)
+static void send_accounts(struct store *store, struct posting *posting, bool trusting)
 {
-    store->trusting =
-        store->locked_left == 0 && count_operation(posting, OPERATION_REFUND) == 0;
+    store->trusting = trusting;
     store->asked_by_id = 0;
     posting->account_count = 0;
     postgres_memory_begin(store->memory);
@@ -154,7 +161,7 @@ static bool replan_is_due(struct store *store)
 void postgres_lookup_send(struct store *store, struct posting *posting)
 {
     struct pg *pg = store->pg;
-    size_t opened = count_operation(posting, OPERATION_OPEN_ACCOUNT);
+    struct operations operations = count_operations(posting);
     pg_begin(pg);
     pg_send(pg, &statements[STATEMENT_BEGIN]);
     if (replan_is_due(store))
@@ -162,13 +169,13 @@ void postgres_lookup_send(struct store *store, struct posting *posting)
     send_fence(store, posting);
     send_inbox(store, posting);
     send_letters(store, posting);
-    send_accounts(store, posting);
-    if (count_operation(posting, OPERATION_REFUND) > 0) {
+    send_accounts(store, posting, store->locked_left == 0 && operations.refunds == 0);
+    if (operations.refunds > 0) {
         put_refunded_payments(pg_param_array(pg_params(pg), PG_UUID), posting);
         pg_send(pg, &statements[STATEMENT_PAYMENTS]);
     }
-    if (opened > 0) {
-        pg_param_int8(pg_params(pg), (int64_t)opened);
+    if (operations.opened > 0) {
+        pg_param_int8(pg_params(pg), (int64_t)operations.opened);
         pg_send(pg, &statements[STATEMENT_NEW_IDS]);
     }
 }
@@ -236,12 +243,6 @@ static bool read_account(const struct pg_rows *rows, size_t row, struct account 
            read_text(PG_CELL(rows, row, 5), account->name, sizeof account->name);
 }
 
-static int by_account_id(const void *left, const void *right)
-{
-    const struct account *one = left, *other = right;
-    return (one->account_id > other->account_id) - (one->account_id < other->account_id);
-}
-
 /* The id of an account is for ever, unless somebody puts another one in its place by
  * hand; then what is remembered of names and ids is worth nothing. */
 static enum port_status check_ids(struct store *store, const struct posting *posting)
@@ -256,8 +257,7 @@ static enum port_status check_ids(struct store *store, const struct posting *pos
     return PORT_RETRY;
 }
 
-/* Behind those that were remembered; then all in the order of their ids, which is that in
- * which the commit locks them. */
+/* Behind those that were remembered. */
 static enum port_status read_accounts(struct store *store, struct posting *posting)
 {
     const struct pg_rows *rows = pg_answer(
@@ -269,9 +269,6 @@ static enum port_status read_accounts(struct store *store, struct posting *posti
         if (!read_account(rows, i, &posting->accounts[known + i]))
             return cannot_read(store, "an account");
     posting->account_count = known + count;
-    if (store->trusting)
-        qsort(posting->accounts, posting->account_count, sizeof *posting->accounts,
-              by_account_id);
     return check_ids(store, posting);
 }
 

@@ -10,14 +10,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "consumer/core/posting.h"
 
 struct postgres_memory;
 
-/* What is known of an account. Valid until the next call that keeps or forgets. */
+/* What is known of an account. */
 struct recalled {
-    const struct account *account; /* NULL: nothing */
+    uint32_t place; /* where, until the next call that keeps or forgets; 0: nothing */
+    int64_t account_id;
     bool fresh; /* balance and version may be rested on; otherwise id and name only */
     bool first; /* this batch has not asked for it before */
 };
@@ -25,13 +27,16 @@ struct recalled {
 struct postgres_memory *postgres_memory_new(void);
 void postgres_memory_free(struct postgres_memory *memory); /* NULL is fine */
 
-/* Nothing is known any more. Costs nothing. */
+/* Nothing is known any more. */
 void postgres_memory_forget(struct postgres_memory *memory);
 /* Balances and versions may have changed. Costs nothing. */
 void postgres_memory_doubt(struct postgres_memory *memory);
 /* A new batch begins: each account will be told once. */
 void postgres_memory_begin(struct postgres_memory *memory);
 struct recalled postgres_memory_recall(struct postgres_memory *memory, const char *name);
+/* The account at a place, as a lookup would have read it. */
+void postgres_memory_read(const struct postgres_memory *memory, uint32_t place,
+                          struct account *account);
 /* Whether this batch has recalled the account: its name, with this id. */
 bool postgres_memory_was_asked(struct postgres_memory *memory,
                                const struct account *account);

@@ -11,6 +11,12 @@
 #include "consumer/postgres_statements.h"
 #include "consumer/store.h"
 
+/* An account of a posting, and when it is its turn to be locked: in the order of ids. */
+struct lock_turn {
+    int64_t account_id;
+    size_t slot;
+};
+
 struct store {
     struct store_settings settings;
     struct pg *pg;
@@ -28,6 +34,8 @@ struct store {
     unsigned locked_left;   /* batches that are not trusting */
     unsigned locked_next;   /* after the next collision */
     unsigned trusted_count; /* trusting batches in a row */
+    struct lock_turn *turns; /* [turns_capacity] owned; scratch of the commit */
+    size_t turns_capacity;
     /* What struct kept borrows from, until the next lookup. */
     struct pg_rows *inbox_rows, *letter_rows;
 };

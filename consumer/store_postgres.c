@@ -45,6 +45,7 @@ void store_close(struct store *store)
     forget_kept(store);
     pg_close(store->pg);
     postgres_memory_free(store->memory);
+    free(store->turns);
     free(store);
 }
 

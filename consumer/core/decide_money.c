@@ -71,8 +71,17 @@ static void index_payment(struct posting *posting, size_t slot)
               slot);
 }
 
+static bool has_refund(const struct posting *posting)
+{
+    for (size_t i = 0; i < posting->count; i++)
+        if (posting->records[i].intake.command.operation == OPERATION_REFUND)
+            return true;
+    return false;
+}
+
 void money_begin(struct posting *posting)
 {
+    posting->has_refund = has_refund(posting);
     posting->new_account_id_used = 0;
     index_clear(&posting->account_names, posting->account_count + posting->count);
     index_clear(&posting->payment_ids, posting->payment_count + posting->count);
@@ -138,9 +147,12 @@ static void move(struct posting *posting, struct account *source,
                           .credit_version = ++destination->version};
 }
 
+/* Only a refund ever asks for it. */
 static void remember_payment(struct posting *posting, const struct record *record,
                              const struct decision *decision)
 {
+    if (!posting->has_refund)
+        return;
     size_t slot = posting->payment_count++;
     const struct movement *movement = &decision->movement;
     struct payment *payment = &posting->payments[slot];

@@ -43,8 +43,8 @@ struct kept {
     size_t result_size;
 };
 
-/* An account as the database has it, then as the decisions move it. Sorted by account_id
- * as looked up; accounts opened by this posting are appended by the decision. */
+/* An account as the database has it, then as the decisions move it. Accounts opened by
+ * this posting are appended by the decision. */
 struct account {
     int64_t account_id;
     int64_t balance_minor;
@@ -53,6 +53,7 @@ struct account {
     int64_t version_before; /* as looked up: != version means: to be written */
     int64_t balance_before; /* as looked up */
     const struct currency *currency;
+    uint32_t remembered_at; /* the store's own business */
     bool has_minimum;
     bool opened; /* by this posting: to be inserted, not updated */
     bool rests;  /* a new decision rests on it, whether it moved or not */
@@ -130,6 +131,7 @@ struct posting {
     size_t *result_sizes;       /* [capacity] */
 
     struct slot_index keys, account_names, payment_ids; /* scratch of the decision */
+    bool has_refund;                                    /* as the decision found */
 };
 
 #endif

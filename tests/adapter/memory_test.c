@@ -168,6 +168,34 @@ static void test_refusal_beside_a_movement(void)
     consumer_free(late.consumer);
 }
 
+/* Or two batches could each wait for what the other one has. */
+static void test_locks_by_id(void)
+{
+    struct late late = {.consumer = trusting_consumer()};
+    struct pg *holder = pg_open(&(struct pg_settings){
+        .postgres = server, .role = "test", .profile = PG_MIGRATING});
+    pthread_t thread;
+    test_case("what moves is locked in the order of ids, whoever is named first");
+    CHECK(pg_connect(holder) == PORT_OK);
+    begin_posting(late.consumer);
+    add_transfer(late.consumer, "second to first", "b", "a", 1);
+    CHECK(look_up(late.consumer) == PORT_OK);
+    apply_all(late.consumer);
+    CHECK(pg_run_script(holder, "BEGIN") == PORT_OK);
+    CHECK(pg_run_script(holder, "SELECT FROM postonce.account WHERE name = 'a'"
+                                " FOR NO KEY UPDATE") == PORT_OK);
+    MUST(pthread_create(&thread, NULL, commit_late, &late) == 0);
+    CHECK(wait_for_lock());
+    CHECK(strcmp(refusal_of("SELECT FROM postonce.account WHERE name = 'b'"
+                            " FOR NO KEY UPDATE NOWAIT"),
+                 "") == 0);
+    CHECK(pg_run_script(holder, "COMMIT") == PORT_OK);
+    MUST(pthread_join(thread, NULL) == 0);
+    CHECK(late.status == PORT_OK);
+    pg_close(holder);
+    consumer_free(late.consumer);
+}
+
 static void test_refunds_lock(void)
 {
     struct consumer *consumer = trusting_consumer();
@@ -231,6 +259,7 @@ int main(void)
     test_balance_set_by_hand();
     test_refusals();
     test_refusal_beside_a_movement();
+    test_locks_by_id();
     test_refunds_lock();
     test_another_id();
     test_longer_and_longer();

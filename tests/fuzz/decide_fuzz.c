@@ -388,28 +388,24 @@ static void keep_accounts(struct ledger *ledger)
     ledger->next_account_id += (int64_t)posting->new_account_id_used;
 }
 
-static size_t slot_of(int64_t account_id)
+/* As the store does: of each movement a row, and of a refund what it names. */
+static void keep_payment(struct ledger *ledger, size_t index)
 {
-    size_t slot = 0;
-    while (posting->accounts[slot].account_id != account_id)
-        REQUIRE(++slot < posting->account_count);
-    return slot;
-}
-
-static void keep_payments(struct ledger *ledger)
-{
-    for (size_t i = 0; i < posting->payment_count; i++) {
-        const struct payment *from = &posting->payments[i];
-        struct ledger_payment *to = &ledger->payments[i];
-        *to = (struct ledger_payment){.payment_id = from->payment_id,
-                                      .debited = slot_of(from->debit_account_id),
-                                      .credited = slot_of(from->credit_account_id),
-                                      .amount_minor = from->amount_minor,
-                                      .refunded_minor = from->refunded_minor,
-                                      .is_refund = from->is_refund};
-        memcpy(to->client, from->client, sizeof(to->client));
-    }
-    ledger->payment_count = posting->payment_count;
+    const struct movement *movement = &posting->decisions[index].movement;
+    const struct record *record = &posting->records[index];
+    const struct command *command = &record->intake.command;
+    bool is_refund = command->operation == OPERATION_REFUND;
+    if (is_refund)
+        ledger_payment(ledger, &command->refunded_payment_id)->refunded_minor +=
+            movement->amount_minor;
+    REQUIRE(ledger->payment_count < LEDGER_PAYMENTS);
+    struct ledger_payment *to = &ledger->payments[ledger->payment_count++];
+    *to = (struct ledger_payment){.payment_id = record->payment_id,
+                                  .debited = movement->debit_slot,
+                                  .credited = movement->credit_slot,
+                                  .amount_minor = movement->amount_minor,
+                                  .is_refund = is_refund};
+    memcpy(to->client, command->client, sizeof(to->client));
 }
 
 static void keep_decision(struct ledger *ledger, size_t index)
@@ -418,6 +414,8 @@ static void keep_decision(struct ledger *ledger, size_t index)
     const struct record *record = &posting->records[index];
     if (decision->kind != DECISION_NEW)
         return;
+    if (decision->has_movement)
+        keep_payment(ledger, index);
     if (decision->outcome == OUTCOME_APPLIED || decision->outcome == OUTCOME_REJECTED) {
         REQUIRE(ledger->row_count < LEDGER_ROWS);
         ledger->rows[ledger->row_count++] =
@@ -433,7 +431,6 @@ static void keep_decision(struct ledger *ledger, size_t index)
 static void keep(struct ledger *ledger)
 {
     keep_accounts(ledger);
-    keep_payments(ledger);
     for (size_t i = 0; i < posting->count; i++)
         keep_decision(ledger, i);
     for (size_t i = 0; i < LEDGER_PARTITIONS; i++) {
