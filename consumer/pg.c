@@ -419,7 +419,7 @@ void pg_send(struct pg *pg, const struct pg_statement *statement)
     int sizes[PG_PARAMS_MAX], formats[PG_PARAMS_MAX];
     int count = (int)pg->params.count;
     for (int i = 0; i < count; i++) {
-        values[i] = pg->params.params[i].bytes;
+        values[i] = pg_param_bytes(&pg->params.params[i]);
         sizes[i] = (int)pg->params.params[i].size;
         formats[i] = 1;
     }

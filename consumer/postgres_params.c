@@ -12,9 +12,11 @@
 
 enum {
     PARAM_FIRST_CAPACITY = 256,
+    ARRAY_HEADER_SIZE = 20,
     ARRAY_AT_HAS_NULL = 4,
     ARRAY_AT_COUNT = 12,
-    ARRAY_NULL_SIZE = -1
+    ARRAY_NULL_SIZE = -1,
+    ELEMENT_SIZE_SIZE = 4
 };
 
 #define PARAM_MAX ((size_t)1 << 30)             /* the server refuses messages of 1 GB */
@@ -33,19 +35,24 @@ void pg_params_reset(struct pg_params *params)
     params->count = 0;
 }
 
+static void grow(struct pg_param *param, size_t needed)
+{
+    size_t capacity = param->capacity > 0 ? param->capacity : PARAM_FIRST_CAPACITY;
+    MUST(needed <= PARAM_MAX);
+    while (capacity < needed)
+        capacity *= 2;
+    param->bytes = realloc(param->bytes, capacity);
+    MUST(param->bytes != NULL);
+    param->capacity = capacity;
+}
+
 /* Room for `size` more bytes, counted as used. */
 static char *extend(struct pg_param *param, size_t size)
 {
     size_t needed = param->size + size;
-    MUST(needed >= size && needed <= PARAM_MAX);
-    if (needed > param->capacity) {
-        size_t capacity = param->capacity > 0 ? param->capacity : PARAM_FIRST_CAPACITY;
-        while (capacity < needed)
-            capacity *= 2;
-        param->bytes = realloc(param->bytes, capacity);
-        MUST(param->bytes != NULL);
-        param->capacity = capacity;
-    }
+    MUST(needed >= size);
+    if (needed > param->capacity)
+        grow(param, needed);
     char *room = param->bytes + param->size;
     param->size = needed;
     return room;
@@ -58,10 +65,11 @@ static void put_bytes(struct pg_param *param, const void *bytes, size_t size)
         memcpy(room, bytes, size);
 }
 
-static void put_int4(struct pg_param *param, int32_t value)
+static char *write_int4(char *room, int32_t value)
 {
     uint32_t big = htobe32((uint32_t)value);
-    put_bytes(param, &big, sizeof big);
+    memcpy(room, &big, sizeof big);
+    return room + sizeof big;
 }
 
 static struct pg_param *next_param(struct pg_params *params)
@@ -70,6 +78,7 @@ static struct pg_param *next_param(struct pg_params *params)
     struct pg_param *param = &params->params[params->count++];
     param->size = 0;
     param->elements = 0;
+    param->is_array = param->has_null = false;
     (void)extend(param, 1); /* never NULL, which libpq takes for SQL's NULL */
     param->size = 0;
     return param;
@@ -107,38 +116,49 @@ void pg_param_time_ms(struct pg_params *params, int64_t unix_ms)
 struct pg_param *pg_param_array(struct pg_params *params, enum pg_type type)
 {
     struct pg_param *array = next_param(params);
-    put_int4(array, 1);
-    put_int4(array, 0);
-    put_int4(array, (int32_t)type);
-    put_int4(array, 0);
-    put_int4(array, 1);
+    char *room = extend(array, ARRAY_HEADER_SIZE);
+    room = write_int4(room, 1);
+    room = write_int4(room, 0);
+    room = write_int4(room, (int32_t)type);
+    room = write_int4(room, 0);
+    write_int4(room, 1);
+    array->is_array = true;
     return array;
 }
 
-static void count_element(struct pg_param *array)
+const char *pg_param_bytes(struct pg_param *param)
 {
-    uint32_t big = htobe32(++array->elements);
-    memcpy(array->bytes + ARRAY_AT_COUNT, &big, sizeof big);
+    if (param->is_array) {
+        write_int4(param->bytes + ARRAY_AT_HAS_NULL, param->has_null);
+        write_int4(param->bytes + ARRAY_AT_COUNT, (int32_t)param->elements);
+    }
+    return param->bytes;
+}
+
+/* Room for the next element, behind its size. */
+static char *next_element(struct pg_param *array, size_t size)
+{
+    array->elements++;
+    return write_int4(extend(array, ELEMENT_SIZE_SIZE + size), (int32_t)size);
 }
 
 void pg_array_bytes(struct pg_param *array, const void *bytes, size_t size)
 {
     MUST(size <= INT32_MAX);
-    count_element(array);
-    put_int4(array, (int32_t)size);
-    put_bytes(array, bytes, size);
+    char *room = next_element(array, size);
+    if (size > 0)
+        memcpy(room, bytes, size);
 }
 
 void pg_array_int4(struct pg_param *array, int32_t value)
 {
-    uint32_t big = htobe32((uint32_t)value);
-    pg_array_bytes(array, &big, sizeof big);
+    write_int4(next_element(array, sizeof value), value);
 }
 
 void pg_array_int8(struct pg_param *array, int64_t value)
 {
     uint64_t big = htobe64((uint64_t)value);
-    pg_array_bytes(array, &big, sizeof big);
+    memcpy(next_element(array, sizeof big), &big, sizeof big);
 }
 
 void pg_array_text(struct pg_param *array, const char *text)
@@ -148,7 +168,7 @@ void pg_array_text(struct pg_param *array, const char *text)
 
 void pg_array_uuid(struct pg_param *array, const struct uuid *uuid)
 {
-    pg_array_bytes(array, uuid->bytes, UUID_SIZE);
+    memcpy(next_element(array, UUID_SIZE), uuid->bytes, UUID_SIZE);
 }
 
 void pg_array_time_ms(struct pg_param *array, int64_t unix_ms)
@@ -161,8 +181,7 @@ void pg_array_time_ms(struct pg_param *array, int64_t unix_ms)
 
 void pg_array_null(struct pg_param *array)
 {
-    uint32_t has_null = htobe32(1);
-    count_element(array);
-    memcpy(array->bytes + ARRAY_AT_HAS_NULL, &has_null, sizeof has_null);
-    put_int4(array, ARRAY_NULL_SIZE);
+    array->elements++;
+    array->has_null = true;
+    write_int4(extend(array, ELEMENT_SIZE_SIZE), ARRAY_NULL_SIZE);
 }

@@ -11,43 +11,58 @@
 #include "base/text_buffer.h"
 #include "schema/money.h"
 
-static void put_text(struct text_buffer *json, const char *name, const char *text)
+/* What comes before the value of a field, and its size. */
+#define FIELD(name) ",\"" name "\":", sizeof(",\"" name "\":") - 1
+
+/* A text that came from somewhere else. */
+static void put_text(struct text_buffer *json, const char *field, size_t field_size,
+                     const char *text)
 {
-    text_put_string(json, json->size == 0 ? "{\"" : ",\"");
-    text_put_string(json, name);
-    text_put_string(json, "\":");
+    text_put(json, field, field_size);
     text_put_json(json, text, strlen(text));
 }
 
-static void put_uuid(struct text_buffer *json, const char *name, const struct uuid *uuid)
+/* A text that this program made, with nothing in it to be escaped. */
+static void put_plain(struct text_buffer *json, const char *field, size_t field_size,
+                      const char *text)
+{
+    text_put(json, field, field_size);
+    text_put(json, "\"", 1);
+    text_put_string(json, text);
+    text_put(json, "\"", 1);
+}
+
+static void put_uuid(struct text_buffer *json, const char *field, size_t field_size,
+                     const struct uuid *uuid)
 {
     char text[UUID_TEXT_SIZE + 1];
     uuid_format(uuid, text);
-    put_text(json, name, text);
+    put_plain(json, field, field_size, text);
 }
 
-static void put_amount(struct text_buffer *json, const char *name, int64_t minor,
-                       const struct currency *currency)
+static void put_amount(struct text_buffer *json, const char *field, size_t field_size,
+                       int64_t minor, const struct currency *currency)
 {
     char text[MONEY_TEXT_MAX];
     money_format(minor, currency->exponent, text);
-    put_text(json, name, text);
+    put_plain(json, field, field_size, text);
 }
 
 /* Operation and client go together or not at all. */
 static void put_heading(struct text_buffer *json, const struct result *result)
 {
     const struct command *command = &result->intake->command;
-    put_text(json, "idempotency_key", command->key);
+    text_put_string(json, "{\"idempotency_key\":");
+    text_put_json(json, command->key, strlen(command->key));
     if (command->operation != OPERATION_NONE && result->intake->has_client) {
-        put_text(json, "operation", operation_name(command->operation));
-        put_text(json, "client", command->client);
+        put_plain(json, FIELD("operation"), operation_name(command->operation));
+        put_text(json, FIELD("client"), command->client);
     }
-    put_text(json, "outcome", outcome_name(result->outcome));
+    put_plain(json, FIELD("outcome"), outcome_name(result->outcome));
     if (result->code == CODE_NONE)
         return;
-    put_text(json, "code", code_name(result->code));
-    put_text(json, "detail",
+    put_plain(json, FIELD("code"), code_name(result->code));
+    put_text(json, FIELD("detail"),
              result->outcome == OUTCOME_MALFORMED ? result->intake->detail
                                                   : code_sentence(result->code));
 }
@@ -55,17 +70,17 @@ static void put_heading(struct text_buffer *json, const struct result *result)
 static void put_balance(struct text_buffer *json, const struct result *result)
 {
     if (result->outcome == OUTCOME_APPLIED)
-        put_amount(json, "balance", result->balance_minor,
+        put_amount(json, FIELD("balance"), result->balance_minor,
                    result->intake->command.currency);
 }
 
 static void put_account(struct text_buffer *json, const struct result *result)
 {
     const struct command *command = &result->intake->command;
-    put_text(json, "account", command->account);
-    put_text(json, "currency", command->currency->code);
+    put_text(json, FIELD("account"), command->account);
+    put_plain(json, FIELD("currency"), command->currency->code);
     if (command->has_minimum)
-        put_amount(json, "minimum_balance", command->minimum_balance_minor,
+        put_amount(json, FIELD("minimum_balance"), command->minimum_balance_minor,
                    command->currency);
     put_balance(json, result);
 }
@@ -74,18 +89,18 @@ static void put_payment(struct text_buffer *json, const struct result *result)
 {
     const struct command *command = &result->intake->command;
     if (result->outcome == OUTCOME_APPLIED)
-        put_uuid(json, "payment_id", result->payment_id);
+        put_uuid(json, FIELD("payment_id"), result->payment_id);
     if (command->operation == OPERATION_TRANSFER) {
-        put_text(json, "source", command->source);
-        put_text(json, "destination", command->destination);
+        put_text(json, FIELD("source"), command->source);
+        put_text(json, FIELD("destination"), command->destination);
     }
-    put_amount(json, "amount", command->amount_minor, command->currency);
-    put_text(json, "currency", command->currency->code);
+    put_amount(json, FIELD("amount"), command->amount_minor, command->currency);
+    put_plain(json, FIELD("currency"), command->currency->code);
     put_balance(json, result);
     if (command->operation == OPERATION_REFUND)
-        put_uuid(json, "refunded_payment_id", &command->refunded_payment_id);
+        put_uuid(json, FIELD("refunded_payment_id"), &command->refunded_payment_id);
     if (command->reference[0] != '\0')
-        put_text(json, "reference", command->reference);
+        put_text(json, FIELD("reference"), command->reference);
 }
 
 size_t result_write(const struct result *result, char bytes[RESULT_MAX])
