@@ -184,22 +184,12 @@ static int by_account_id(const void *left, const void *right)
     return (one->account_id > other->account_id) - (one->account_id < other->account_id);
 }
 
-static void make_room_for_turns(struct store *store, size_t count)
-{
-    if (count <= store->turns_capacity)
-        return;
-    free(store->turns);
-    store->turns = calloc(count, sizeof *store->turns);
-    MUST(store->turns != NULL);
-    store->turns_capacity = count;
-}
-
 /* Fills store->turns; returns how many accounts have a turn. */
 static size_t put_in_order(struct store *store, const struct posting *posting,
                            bool (*has_turn)(const struct account *account))
 {
     size_t count = 0;
-    make_room_for_turns(store, posting->account_count);
+    MUST(posting->account_count <= STORE_TURNS_MAX);
     for (size_t i = 0; i < posting->account_count; i++)
         if (has_turn(&posting->accounts[i]))
             store->turns[count++] =

@@ -26,7 +26,7 @@ struct entry {
     char name[COMMAND_ACCOUNT_MAX + 1];
 };
 
-_Static_assert(sizeof(struct entry) == 2 * LINE_SIZE, "an entry is two lines");
+_Static_assert(sizeof(struct entry) == 2 * (size_t)LINE_SIZE, "an entry is two lines");
 
 struct set {
     uint32_t hashes[WAYS]; /* of the names; 0: empty */
@@ -39,7 +39,7 @@ struct postgres_memory {
     uint64_t doubts, batch;
 };
 
-static const size_t entries_size = SETS * WAYS * sizeof(struct entry);
+static const size_t entries_size = sizeof(struct entry) * SETS * WAYS;
 
 /* Pages become resident when they are first written to. */
 struct postgres_memory *postgres_memory_new(void)

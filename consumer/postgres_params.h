@@ -47,7 +47,8 @@ void pg_param_time_ms(struct pg_params *params,
                       int64_t unix_ms); /* ≥ 0; as in an array */
 /* An empty array to be filled; valid until the parameters are reset. */
 struct pg_param *pg_param_array(struct pg_params *params, enum pg_type type);
-/* What is sent, `size` bytes of it; its count is written only now, not at each element. */
+/* What is sent, `size` bytes of it; its count is written only now, not at each element.
+ */
 const char *pg_param_bytes(struct pg_param *param);
 
 void pg_array_int4(struct pg_param *array, int32_t value);

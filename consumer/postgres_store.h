@@ -11,6 +11,8 @@
 #include "consumer/postgres_statements.h"
 #include "consumer/store.h"
 
+enum { STORE_TURNS_MAX = 3 * POSTING_RECORDS_MAX };
+
 /* An account of a posting, and when it is its turn to be locked: in the order of ids. */
 struct lock_turn {
     int64_t account_id;
@@ -29,13 +31,12 @@ struct store {
      * no more than the ids from memory: at first, for refunds, and for a while after
      * others have moved an account under us. */
     struct postgres_memory *memory;
-    bool trusting;          /* the batch in hand */
-    size_t asked_by_id;     /* accounts of the batch in hand */
-    unsigned locked_left;   /* batches that are not trusting */
-    unsigned locked_next;   /* after the next collision */
-    unsigned trusted_count; /* trusting batches in a row */
-    struct lock_turn *turns; /* [turns_capacity] owned; scratch of the commit */
-    size_t turns_capacity;
+    bool trusting;           /* the batch in hand */
+    size_t asked_by_id;      /* accounts of the batch in hand */
+    unsigned locked_left;    /* batches that are not trusting */
+    unsigned locked_next;    /* after the next collision */
+    unsigned trusted_count;  /* trusting batches in a row */
+    struct lock_turn *turns; /* [STORE_TURNS_MAX] owned; scratch of the commit */
     /* What struct kept borrows from, until the next lookup. */
     struct pg_rows *inbox_rows, *letter_rows;
 };

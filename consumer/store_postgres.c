@@ -25,6 +25,8 @@ struct store *store_open(const struct store_settings *settings)
     store->pg = pg_open(&(struct pg_settings){
         .postgres = settings->postgres, .role = settings->role, .profile = PG_POSTING});
     store->memory = postgres_memory_new();
+    store->turns = calloc(STORE_TURNS_MAX, sizeof *store->turns);
+    MUST(store->turns != NULL);
     store->locked_left = LOCKED_AT_FIRST;
     store->locked_next = LOCKED_AFTER_COLLISION;
     return store;

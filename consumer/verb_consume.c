@@ -30,7 +30,7 @@ enum {
 };
 
 /* librdkafka asks for a piece of memory for each message and each header in one thread
- * and gives it back in another, which glibc's defaults are not made for: an arena for each
+ * and gives it back in another. glibc's defaults are not made for that: an arena for each
  * thread, small pieces that are put together only now and then, and memory that goes back
  * to the kernel between two batches. */
 static void settle_memory(void)
