@@ -60,7 +60,7 @@ struct position_row *books_position(struct books *books, int32_t partition)
     return NULL;
 }
 
-/* Rows stay in the order of their ids, as the real lookup returns them. */
+/* Rows stay in the order of their ids. */
 static void insert_account(struct books *books, const struct account_row *row)
 {
     MUST(books->account_count < BOOKS_ACCOUNTS_MAX);
