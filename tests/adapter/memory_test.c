@@ -145,26 +145,38 @@ static void *commit_late(void *context)
     return NULL;
 }
 
+/* A connection that has done this in a transaction that is still open. */
+static struct pg *holder_after(const char *sql)
+{
+    struct pg *holder = pg_open(&(struct pg_settings){
+        .postgres = server, .role = "test", .profile = PG_MIGRATING});
+    CHECK(pg_connect(holder) == PORT_OK);
+    CHECK(pg_run_script(holder, "BEGIN") == PORT_OK);
+    CHECK(pg_run_script(holder, sql) == PORT_OK);
+    return holder;
+}
+
+static void let_go(struct pg *holder)
+{
+    CHECK(pg_run_script(holder, "COMMIT") == PORT_OK);
+    pg_close(holder);
+}
+
 /* Without a lock two batches could each be refused for want of what the other brings. */
 static void test_refusal_beside_a_movement(void)
 {
     struct late late = {.consumer = trusting_consumer()};
-    struct pg *holder = pg_open(&(struct pg_settings){
-        .postgres = server, .role = "test", .profile = PG_MIGRATING});
     pthread_t thread;
     test_case("a refusal waits for whoever is moving what it rests on");
-    CHECK(pg_connect(holder) == PORT_OK);
     CHECK(look_up_and_refuse(late.consumer) == PORT_OK);
-    CHECK(pg_run_script(holder, "BEGIN") == PORT_OK);
-    CHECK(pg_run_script(holder, "UPDATE postonce.account SET version = version + 1"
-                                " WHERE name = 'a'") == PORT_OK);
+    struct pg *holder = holder_after(
+        "UPDATE postonce.account SET version = version + 1 WHERE name = 'a'");
     MUST(pthread_create(&thread, NULL, commit_late, &late) == 0);
     CHECK(wait_for_lock());
-    CHECK(pg_run_script(holder, "COMMIT") == PORT_OK);
+    let_go(holder);
     MUST(pthread_join(thread, NULL) == 0);
     check_collides(late.consumer, late.status);
     check_count("inbox WHERE key = 'refused'", 0);
-    pg_close(holder);
     consumer_free(late.consumer);
 }
 
@@ -172,27 +184,22 @@ static void test_refusal_beside_a_movement(void)
 static void test_locks_by_id(void)
 {
     struct late late = {.consumer = trusting_consumer()};
-    struct pg *holder = pg_open(&(struct pg_settings){
-        .postgres = server, .role = "test", .profile = PG_MIGRATING});
     pthread_t thread;
     test_case("what moves is locked in the order of ids, whoever is named first");
-    CHECK(pg_connect(holder) == PORT_OK);
     begin_posting(late.consumer);
-    add_transfer(late.consumer, "second to first", "b", "a", 1);
+    add_transfer(late.consumer, "back", "b", "a", 1);
     CHECK(look_up(late.consumer) == PORT_OK);
     apply_all(late.consumer);
-    CHECK(pg_run_script(holder, "BEGIN") == PORT_OK);
-    CHECK(pg_run_script(holder, "SELECT FROM postonce.account WHERE name = 'a'"
-                                " FOR NO KEY UPDATE") == PORT_OK);
+    struct pg *holder =
+        holder_after("SELECT FROM postonce.account WHERE name = 'a' FOR NO KEY UPDATE");
     MUST(pthread_create(&thread, NULL, commit_late, &late) == 0);
     CHECK(wait_for_lock());
     CHECK(strcmp(refusal_of("SELECT FROM postonce.account WHERE name = 'b'"
                             " FOR NO KEY UPDATE NOWAIT"),
                  "") == 0);
-    CHECK(pg_run_script(holder, "COMMIT") == PORT_OK);
+    let_go(holder);
     MUST(pthread_join(thread, NULL) == 0);
     CHECK(late.status == PORT_OK);
-    pg_close(holder);
     consumer_free(late.consumer);
 }
 

@@ -195,13 +195,6 @@ static void read_commands(struct commands *commands, const struct arguments *arg
 
 /* --- the postings: facts from the ledger, decided by the product's core --- */
 
-static int by_account_id(const void *left, const void *right)
-{
-    int64_t one = ((const struct account *)left)->account_id;
-    int64_t other = ((const struct account *)right)->account_id;
-    return (one > other) - (one < other);
-}
-
 static void add_account(struct posting *posting, struct ledger *ledger, const char *name)
 {
     struct account *account = ledger_find(ledger, name);
@@ -218,8 +211,6 @@ static void find_accounts(struct posting *posting, struct ledger *ledger)
         add_account(posting, ledger, posting->records[i].intake.command.source);
         add_account(posting, ledger, posting->records[i].intake.command.destination);
     }
-    qsort(posting->accounts, posting->account_count, sizeof *posting->accounts,
-          by_account_id);
 }
 
 static void keep_accounts(const struct posting *posting, struct ledger *ledger)
